@@ -1,0 +1,201 @@
+"""Argument checks: each raises before any arithmetic and says what was given, what was expected and why.
+
+A wrong type or dtype is a TypeError, everything else a ValueError. Shapes, dtypes and devices are
+always checked. Values are read only where that costs nothing but time: on the CPU, outside
+``torch.compile`` and ``vmap``. On a GPU nothing waits for a check.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+FLOATS = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
+INTEGERS = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
+
+
+def _tensor(name: str, value: Any, kind: str, dtypes: Sequence[torch.dtype]) -> None:
+    if not isinstance(value, Tensor):
+        raise TypeError(f"{name} must be a torch.Tensor, got {type(value).__name__}")
+    if value.dtype not in dtypes:
+        raise TypeError(f"{name} must be {kind}, got {value.dtype}")
+
+
+def _beside(name: str, value: Tensor, scores: Tensor, scores_name: str, shape: list[int]) -> None:
+    """``value`` has ``shape`` and lies on the device of ``scores``."""
+    if list(value.shape) != shape:
+        raise ValueError(
+            f"{name} has shape {list(value.shape)} beside {scores_name} {list(scores.shape)}; "
+            f"expected {shape}{_hint(name, list(value.shape), shape)}"
+        )
+    if value.device != scores.device:
+        raise ValueError(
+            f"{name} is on {value.device} but {scores_name} on {scores.device}; move one to the other's device"
+        )
+
+
+def _hint(name: str, got: list[int], expected: list[int]) -> str:
+    if got == [*expected, 1]:
+        return f". Beside a [B], a [B, 1] would broadcast to [B, B]: use {name}.squeeze(1)"
+    if len(got) == 2 and got[::-1] == expected:
+        return f". It looks like [B, K]: use {name}.T"
+    if len(got) == 2 and len(expected) == 1:
+        return ". Many negatives per positive belong to an adaptive loss or to WARP"
+    return ""
+
+
+def _outside(values: Tensor, low: float, high: float) -> bool:
+    """Whether any value is below ``low`` or above ``high``; False where a look would wait or break a graph."""
+    if values.device.type != "cpu" or torch.compiler.is_compiling() or values.numel() == 0:
+        return False
+    lowest, highest = values.detach().aminmax()
+    try:
+        return bool((lowest < low) | (highest > high))
+    except RuntimeError:  # inside vmap a value cannot be read
+        return False
+
+
+def positive_scores(positive: Any) -> None:
+    """``positive`` is one floating score per pair, [B]."""
+    _tensor("positive_scores", positive, "floating (float16, bfloat16, float32 or float64)", FLOATS)
+    if positive.ndim != 1:
+        shape = list(positive.shape)
+        raise ValueError(
+            f"positive_scores has shape {shape}; expected one dimension, [B]"
+            f"{_hint('positive_scores', shape, shape[:1])}"
+        )
+
+
+def negative_scores(positive: Tensor, negative: Any) -> None:
+    """``negative`` is one floating score per pair, [B], like ``positive``."""
+    _tensor("negative_scores", negative, "floating (float16, bfloat16, float32 or float64)", FLOATS)
+    _beside("negative_scores", negative, positive, "positive_scores", list(positive.shape))
+
+
+def rows(many: Tensor | Sequence[Tensor], name: str = "many_negative_scores") -> Tensor:
+    """``many`` as one floating tensor [K, B], K ≥ 1; a sequence of K tensors [B] is stacked."""
+    if isinstance(many, list | tuple):
+        for k, row in enumerate(many):
+            _tensor(f"{name}[{k}]", row, "floating", FLOATS)
+            if row.shape != many[0].shape or row.ndim != 1:
+                shapes = [list(row.shape) for row in many]
+                raise ValueError(f"{name} holds tensors of shapes {shapes}; expected K tensors of one shape [B]")
+        many = torch.stack(tuple(many)) if many else torch.empty(0, 0)
+    _tensor(name, many, "floating (float16, bfloat16, float32 or float64)", FLOATS)
+    assert isinstance(many, Tensor)  # what _tensor has just checked
+    if many.ndim != 2 or len(many) == 0:
+        raise ValueError(f"{name} has shape {list(many.shape)}; expected [K, B] with K of at least 1")
+    return many
+
+
+def many_negative_scores(positive: Tensor, many: Tensor | Sequence[Tensor]) -> Tensor:
+    """``many`` as one floating tensor [K, B] with a column for each entry of ``positive`` [B]."""
+    many = rows(many)
+    k, b = many.shape
+    expected = [b, k] if k == len(positive) != b else [k, len(positive)]
+    _beside("many_negative_scores", many, positive, "positive_scores", expected)
+    return many
+
+
+def negative_mask(mask: Any, many: Tensor, name: str = "many_negative_scores") -> None:
+    """``mask`` is None or bool [K, B], like ``many``."""
+    if mask is not None:
+        _tensor("negative_mask", mask, "bool", [torch.bool])
+        _beside("negative_mask", mask, many, name, list(many.shape))
+
+
+def mask_and_weights(mask: Any, weights: Any, positive: Tensor) -> None:
+    """``mask`` is None or bool [B]; ``weights`` is None or numbers ≥ 0, [B]."""
+    if mask is not None:
+        _tensor("mask", mask, "bool", [torch.bool])
+        _beside("mask", mask, positive, "positive_scores", list(positive.shape))
+    if weights is not None:
+        _tensor("weights", weights, "numbers (to leave pairs out, use mask)", FLOATS + INTEGERS)
+        _beside("weights", weights, positive, "positive_scores", list(positive.shape))
+        if _outside(weights, 0, float("inf")):
+            raise ValueError(f"weights go down to {weights.min().item():g}; expected none below 0")
+
+
+def choice(name: str, value: Any, allowed: Sequence[str]) -> None:
+    """``value`` is one of the words in ``allowed``."""
+    if value not in allowed:
+        raise ValueError(f"{name} was {value!r}; expected one of {', '.join(map(repr, allowed))}")
+
+
+def num_items(value: Any, num_negatives: int) -> None:
+    """``value`` counts the items: an int no smaller than the number of negatives."""
+    if not isinstance(value, int | torch.SymInt) or isinstance(value, bool):
+        raise TypeError(f"num_items must be an int, got {type(value).__name__}")
+    if value < num_negatives:
+        raise ValueError(
+            f"num_items was {value} with {num_negatives} negatives per positive; "
+            "expected the number of all items, no fewer than the negatives drawn from them"
+        )
+
+
+def metadata(tables: Any, weights: Any) -> None:
+    """``tables`` and ``weights`` have the same keys; tables share N, weights are ≥ 0 and sum to at most 1."""
+    for name, value in (("metadata", tables), ("metadata_weights", weights)):
+        if value is not None and not isinstance(value, dict):
+            raise TypeError(f"{name} must be a dict, got {type(value).__name__}")
+    tables, weights = tables or {}, weights or {}
+    if tables.keys() != weights.keys():
+        raise ValueError(
+            f"metadata has the keys {sorted(tables)} but metadata_weights {sorted(weights)}; expected the same"
+        )
+    total = sum(_metadata_weight(name, weight) for name, weight in weights.items())
+    if total > 1 + 1e-9:
+        raise ValueError(f"sum of metadata weights was {total}, must be <=1")
+    length = None
+    for name, table in tables.items():
+        _tensor(f"metadata[{name!r}]", table, "numbers or bool", (*FLOATS, *INTEGERS, torch.bool))
+        if table.ndim not in (1, 2):
+            raise ValueError(f"metadata[{name!r}] has shape {list(table.shape)}; expected [N], [N, 1] or [N, C]")
+        if length not in (None, len(table)):
+            raise ValueError(
+                f"metadata[{name!r}] has {len(table)} rows and another table {length}; expected one per item in each"
+            )
+        length = len(table)
+
+
+def _metadata_weight(name: str, weight: Any) -> float:
+    if not isinstance(weight, int | float) or isinstance(weight, bool):
+        raise TypeError(f"metadata_weights[{name!r}] must be a float, got {type(weight).__name__}")
+    if not weight >= 0:
+        raise ValueError(f"metadata_weights[{name!r}] was {weight}; expected at least 0")
+    return weight
+
+
+def items(positive: Any, negative: Any, tables: dict[str, Tensor] | None, like: tuple[Tensor, Tensor] | None) -> None:
+    """Item ids have the shapes of the scores in ``like``, if given, and name rows of the metadata."""
+    if positive is None or negative is None:
+        if tables:
+            missing = "positive_items" if positive is None else "negative_items"
+            raise ValueError(f"{missing} was None; metadata needs the ids of both items of each pair")
+        return
+    for name, ids in (("positive_items", positive), ("negative_items", negative)):
+        _tensor(name, ids, "integer ids", INTEGERS)
+    if like is not None:
+        _beside("positive_items", positive, like[0], "positive_scores", list(like[0].shape))
+        scores_name = "negative_scores" if like[1].ndim == 1 else "many_negative_scores"
+        _beside("negative_items", negative, like[1], scores_name, list(like[1].shape))
+    else:
+        if positive.ndim != 1:
+            raise ValueError(f"positive_items has shape {list(positive.shape)}; expected one dimension, [B]")
+        columns = list(negative.shape[:1]) if negative.ndim == 2 else []
+        _beside("negative_items", negative, positive, "positive_items", columns + list(positive.shape))
+    for name, table in (tables or {}).items():
+        if table.device != positive.device:
+            raise ValueError(
+                f"metadata[{name!r}] is on {table.device} but positive_items on {positive.device}; "
+                "move the table to the device of the items and scores"
+            )
+    if tables:
+        num_rows = len(next(iter(tables.values())))
+        for name, ids in (("positive_items", positive), ("negative_items", negative)):
+            if _outside(ids, 0, num_rows - 1):
+                raise ValueError(
+                    f"{name} holds ids from {ids.min().item()} to {ids.max().item()}; "
+                    f"expected 0 to {num_rows - 1}, the rows of the metadata"
+                )

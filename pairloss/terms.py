@@ -1,0 +1,32 @@
+"""Pair terms: how bad is one pair?
+
+A pair term takes the scores of the positives and of the negatives and the ideal difference ``d`` of
+each pair, all of shape [B] (``d`` may be the number 1), and gives one value ℓ per pair, [B].
+It checks nothing, weighs nothing and sums nothing: that is the work of the other three words.
+"""
+
+from collections.abc import Callable
+
+from torch import Tensor
+from torch.nn import functional
+
+PairTerm = Callable[[Tensor, Tensor, Tensor | float], Tensor]
+
+
+def bpr(positive: Tensor, negative: Tensor, d: Tensor | float) -> Tensor:
+    """Sigmoid: ℓ = d − σ(positive − negative)."""
+    # d − σ(x) is written σ(−x) − (1 − d): near a satisfied pair, 1 − σ(x) would cancel to 0.
+    loss = (negative - positive).sigmoid()
+    return loss if isinstance(d, float) else loss - (1 - d)
+
+
+def hinge(positive: Tensor, negative: Tensor, d: Tensor | float) -> Tensor:
+    """Hinge: ℓ = max(0, d − (positive − negative)); the gradient at the corner is 0."""
+    return functional.relu(negative - positive + d)
+
+
+def log_bpr(positive: Tensor, negative: Tensor, d: Tensor | float) -> Tensor:
+    """Log-sigmoid: ℓ = −t·log σ(x) − (1 − t)·log σ(−x) at x = positive − negative, t = (1 + d) / 2."""
+    # −log σ(−x) = x − log σ(x), so one softplus is enough; above 40 it is linear to the last float64 digit.
+    loss = functional.softplus(negative - positive, threshold=40)
+    return loss if isinstance(d, float) else loss + (1 - d) / 2 * (positive - negative)
