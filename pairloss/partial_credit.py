@@ -83,7 +83,7 @@ def _ideal_difference(
     d = torch.ones_like(negative_items, dtype=torch.float64)
     for name, table in metadata.items():
         d = d.add_(_match(table, positive_items, negative_items), alpha=-weights[name])
-    return d.clamp_(min=0).to(dtype).masked_fill_(positive_items == negative_items, 0)
+    return d.relu_().to(dtype).masked_fill_(positive_items == negative_items, 0)
 
 
 def _match(table: Tensor, positive_items: Tensor, negative_items: Tensor) -> Tensor:

@@ -1,0 +1,245 @@
+"""Every wrong argument, the error it raises and what the message says."""
+
+import re
+
+import pytest
+import torch
+from torch import tensor
+
+import pairloss
+
+P, N = torch.zeros(4), torch.zeros(4)
+MANY = torch.zeros(3, 4)
+ITEMS, MANY_ITEMS = torch.arange(4), torch.arange(12).reshape(3, 4)
+GENRE, WEIGHT = {"genre": torch.arange(12) % 3}, {"genre": 0.25}
+
+
+def bpr(positive=P, negative=N, items=ITEMS, negative_items=ITEMS, metadata=None, weights=None, **options):
+    return pairloss.bpr_loss(positive, negative, None, items, negative_items, metadata, weights, **options)
+
+
+def warp(positive=P, many=MANY, num_items=12, items=ITEMS, negative_items=MANY_ITEMS, **options):
+    return pairloss.warp_loss(positive, many, num_items, items, negative_items, **options)
+
+
+def credit(metadata=GENRE, metadata_weights=WEIGHT, items=ITEMS, negative_items=ITEMS):
+    return pairloss.ideal_difference_from_metadata(items, negative_items, metadata, metadata_weights)
+
+
+ERRORS = {
+    # types and dtypes
+    "positive is a list": (lambda: bpr([1.0]), TypeError, "positive_scores must be a torch.Tensor, got list"),
+    "negative is a float": (lambda: bpr(negative=1.0), TypeError, "negative_scores must be a torch.Tensor, got float"),
+    "integer scores": (lambda: bpr(P.long()), TypeError, "positive_scores must be floating .*, got torch.int64"),
+    "complex scores": (lambda: bpr(negative=N + 1j), TypeError, "negative_scores must be floating .*complex64"),
+    "float ids": (lambda: bpr(items=P), TypeError, "positive_items must be integer ids, got torch.float32"),
+    "float mask": (lambda: bpr(mask=P), TypeError, "mask must be bool, got torch.float32"),
+    "bool weights": (lambda: bpr(weights=P), TypeError, "metadata_weights must be a dict, got Tensor"),
+    "mask as weights": (
+        lambda: pairloss.bpr_loss(P, N, weights=P.bool()),
+        TypeError,
+        r"weights must be numbers \(to leave pairs out, use mask\), got torch.bool",
+    ),
+    "metadata is a tensor": (lambda: bpr(metadata=P), TypeError, "metadata must be a dict, got Tensor"),
+    "a table is a list": (
+        lambda: credit({"genre": [0, 1]}),
+        TypeError,
+        r"metadata\['genre'\] must be a torch.Tensor, got list",
+    ),
+    "a weight is a string": (
+        lambda: credit(metadata_weights={"genre": "1"}),
+        TypeError,
+        r"metadata_weights\['genre'\] must be a float, got str",
+    ),
+    "num_items missing": (lambda: warp(num_items=None), TypeError, "num_items must be an int, got NoneType"),
+    "num_items is a float": (lambda: warp(num_items=12.0), TypeError, "num_items must be an int, got float"),
+    # shapes
+    "positive [B, 1]": (
+        lambda: bpr(P[:, None]),
+        ValueError,
+        r"positive_scores has shape \[4, 1\]; expected one dimension, \[B\]\..*broadcast to \[B, B\]: "
+        r"use positive_scores.squeeze\(1\)",
+    ),
+    "positive a number": (lambda: bpr(tensor(1.0)), ValueError, r"positive_scores has shape \[\]; expected one"),
+    "negative [B, 1]": (
+        lambda: bpr(negative=N[:, None]),
+        ValueError,
+        r"negative_scores has shape \[4, 1\] beside positive_scores \[4\]; expected \[4\].*negative_scores.squeeze",
+    ),
+    "many for one": (
+        lambda: bpr(negative=MANY),
+        ValueError,
+        r"negative_scores has shape \[3, 4\] beside positive_scores \[4\]; expected \[4\]\. Many negatives",
+    ),
+    "other length": (lambda: bpr(negative=N[:1]), ValueError, r"negative_scores has shape \[1\] .*expected \[4\]"),
+    "many [B, K]": (
+        lambda: warp(many=MANY.T),
+        ValueError,
+        r"many_negative_scores has shape \[4, 3\] beside positive_scores \[4\]; expected \[3, 4\]\. "
+        r"It looks like \[B, K\]: use many_negative_scores.T",
+    ),
+    "many [B]": (lambda: warp(many=N), ValueError, r"many_negative_scores has shape \[4\]; expected \[K, B\]"),
+    "no negatives": (lambda: warp(many=MANY[:0]), ValueError, r"has shape \[0, 4\]; expected \[K, B\] with K of at"),
+    "empty sequence": (lambda: warp(many=[]), ValueError, r"has shape \[0, 0\]; expected \[K, B\] with K of at"),
+    "ragged sequence": (lambda: warp(many=[N, N[:2]]), ValueError, r"tensors of shapes \[\[4\], \[2\]\]; expected K"),
+    "list of numbers": (lambda: warp(many=[1.0, 2.0]), TypeError, r"many_negative_scores\[0\] must be a torch.Tensor"),
+    "items [B, K]": (
+        lambda: warp(negative_items=MANY_ITEMS.T),
+        ValueError,
+        r"negative_items has shape \[4, 3\] beside many_negative_scores \[3, 4\]; expected \[3, 4\]\. It looks like",
+    ),
+    "items of other length": (
+        lambda: bpr(items=ITEMS[:2]),
+        ValueError,
+        r"positive_items has shape \[2\] beside positive_scores \[4\]; expected \[4\]",
+    ),
+    "mask of other length": (
+        lambda: bpr(mask=P[:2].bool()),
+        ValueError,
+        r"mask has shape \[2\] beside positive_scores \[4\]; expected \[4\]",
+    ),
+    "weights [B, 1]": (
+        lambda: pairloss.bpr_loss(P, N, weights=P[:, None]),
+        ValueError,
+        r"weights has shape \[4, 1\] .*use weights.squeeze\(1\)",
+    ),
+    "negative_mask [B]": (
+        lambda: warp(negative_mask=N.bool()),
+        ValueError,
+        r"negative_mask has shape \[4\] beside many_negative_scores \[3, 4\]; expected \[3, 4\]",
+    ),
+    "ids [K, B] on both sides": (lambda: credit(items=MANY_ITEMS), ValueError, r"positive_items has shape \[3, 4\]"),
+    "ids that do not fit": (
+        lambda: credit(negative_items=ITEMS[:3]),
+        ValueError,
+        r"negative_items has shape \[3\] beside positive_items \[4\]; expected \[4\]",
+    ),
+    "a table with three dimensions": (
+        lambda: credit({"genre": torch.zeros(2, 2, 2)}),
+        ValueError,
+        r"metadata\['genre'\] has shape \[2, 2, 2\]; expected \[N\], \[N, 1\] or \[N, C\]",
+    ),
+    "tables of two lengths": (
+        lambda: credit({"genre": GENRE["genre"], "year": torch.arange(5)}, {"genre": 0.5, "year": 0.5}),
+        ValueError,
+        r"metadata\['year'\] has 5 rows and another table 12",
+    ),
+    # metadata
+    "metadata without items": (
+        lambda: bpr(items=None, metadata=GENRE, weights=WEIGHT),
+        ValueError,
+        "positive_items was None; metadata needs the ids",
+    ),
+    "metadata without negative items": (
+        lambda: bpr(negative_items=None, metadata=GENRE, weights=WEIGHT),
+        ValueError,
+        "negative_items was None; metadata needs the ids",
+    ),
+    "no weight for a table": (
+        lambda: bpr(metadata=GENRE),
+        ValueError,
+        r"metadata has the keys \['genre'\] but metadata_weights \[\]; expected the same",
+    ),
+    "no table for a weight": (
+        lambda: credit(metadata_weights={"genre": 0.1, "year": 0.2}),
+        ValueError,
+        r"metadata has the keys \['genre'\] but metadata_weights \['genre', 'year'\]",
+    ),
+    "weights above 1": (
+        lambda: credit({"a": GENRE["genre"], "b": GENRE["genre"]}, {"a": 0.2, "b": 0.9}),
+        ValueError,
+        re.escape("sum of metadata weights was 1.1, must be <=1"),
+    ),
+    "a weight below 0": (lambda: credit(metadata_weights={"genre": -0.1}), ValueError, "was -0.1; expected at least 0"),
+    "a weight of NaN": (lambda: credit(metadata_weights={"genre": float("nan")}), ValueError, "was nan; expected at"),
+    "id −1": (
+        lambda: bpr(items=ITEMS - 1, metadata=GENRE, weights=WEIGHT),
+        ValueError,
+        "positive_items holds ids from -1 to 2; expected 0 to 11, the rows of the metadata",
+    ),
+    "id too large": (
+        lambda: credit(negative_items=ITEMS + 9),
+        ValueError,
+        "negative_items holds ids from 9 to 12; expected 0 to 11",
+    ),
+    # devices
+    "scores on two devices": (
+        lambda: bpr(negative=N.to("meta")),
+        ValueError,
+        "negative_scores is on meta but positive_scores on cpu",
+    ),
+    "mask on another device": (lambda: bpr(mask=P.bool().to("meta")), ValueError, "mask is on meta but"),
+    "items on another device": (lambda: bpr(items=ITEMS.to("meta")), ValueError, "positive_items is on meta but"),
+    "a table on another device": (
+        lambda: credit({"genre": GENRE["genre"].to("meta")}),
+        ValueError,
+        r"metadata\['genre'\] is on meta but positive_items on cpu; move the table",
+    ),
+    # words and numbers
+    "unknown reduction": (
+        lambda: bpr(reduction="avg"),
+        ValueError,
+        "reduction was 'avg'; expected one of 'mean', 'sum', 'none'",
+    ),
+    "unknown rank_weight": (
+        lambda: warp(rank_weight="linear"),
+        ValueError,
+        "rank_weight was 'linear'; expected one of 'log', 'harmonic'",
+    ),
+    "unknown hardest_by": (
+        lambda: pairloss.adaptive_bpr_loss(P, MANY, hardest_by="loss"),
+        ValueError,
+        "hardest_by was 'loss'; expected one of 'score', 'violation'",
+    ),
+    "fewer items than negatives": (
+        lambda: warp(num_items=2),
+        ValueError,
+        "num_items was 2 with 3 negatives per positive",
+    ),
+    "a weight below zero": (
+        lambda: pairloss.hinge_loss(P, N, weights=tensor([1.0, -2.0, 0.0, 1.0])),
+        ValueError,
+        "weights go down to -2; expected none below 0",
+    ),
+    # modules, when they are made
+    "module: reduction": (lambda: pairloss.BPRLoss(reduction="avg"), ValueError, "reduction was 'avg'"),
+    "module: hardest_by": (lambda: pairloss.AdaptiveBPRLoss(hardest_by="x"), ValueError, "hardest_by was 'x'"),
+    "module: rank_weight": (lambda: pairloss.WARPLoss(3, rank_weight="x"), ValueError, "rank_weight was 'x'"),
+    "module: num_items": (lambda: pairloss.WARPLoss("3"), TypeError, "num_items must be an int, got str"),
+    "module: weights": (lambda: pairloss.HingeLoss(GENRE), ValueError, "metadata has the keys"),
+    "module: dots": (lambda: pairloss.BPRLoss({"a.b": P}, {"a.b": 0.1}), ValueError, "without a dot"),
+    # index functions
+    "hardest: shape": (lambda: pairloss.hardest_negatives(N), ValueError, r"many_negative_scores has shape \[4\]"),
+    "violation: shape": (
+        lambda: pairloss.first_violation(N),
+        ValueError,
+        r"margins has shape \[4\]; expected \[K, B\]",
+    ),
+    "violation: mask": (
+        lambda: pairloss.first_violation(MANY, MANY.T.bool()),
+        ValueError,
+        r"negative_mask has shape \[4, 3\] beside margins \[3, 4\]",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", ERRORS)
+def test_error(case):
+    call, error, message = ERRORS[case]
+    with pytest.raises(error, match=message):
+        call()
+
+
+def test_a_sum_of_weights_that_rounds_above_1_is_fine():
+    names = [str(i) for i in range(10)]
+    weights = dict.fromkeys(names, 0.1) | {"0": 0.1 + 4e-16}
+    tables = dict.fromkeys(names, torch.zeros(12))
+    assert sum(weights.values()) != 1
+    assert credit(tables, weights, ITEMS, ITEMS + 1).tolist() == pytest.approx([0, 0, 0, 0], abs=1e-7)
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64])
+def test_ids_of_every_integer_dtype(dtype):
+    items, others = ITEMS.to(dtype), (ITEMS + 3).to(dtype)
+    assert credit(items=items, negative_items=others).tolist() == [0.75] * 4
+    assert credit(items=items, negative_items=items).tolist() == [0.0] * 4

@@ -1,0 +1,51 @@
+"""On a GPU: the same values and gradients as on the CPU, and nothing waits."""
+
+import pytest
+import torch
+from torch.testing import assert_close
+
+from tests.oracles import LOSSES, MANY, function
+from tests.test_losses import case, choices, extra, tables
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
+]
+
+
+def to_gpu(value):
+    if isinstance(value, dict):
+        return {key: to_gpu(entry) for key, entry in value.items()}
+    return value.cuda() if isinstance(value, torch.Tensor) else value
+
+
+@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("kind", ["none", "one", "three"])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.float16])
+def test_equals_the_cpu_without_waiting(name, kind, dtype):
+    which = ["mask", "weights", "negative_mask"] if name in MANY else ["mask", "weights"]
+    for choice in choices(name):
+        for options in ({}, extra(name, which, b=500)):
+            arguments = case(name, b=500, dtype=dtype) | tables(kind) | options | choice
+            on_gpu = to_gpu(arguments)
+            outcomes = []
+            for batch, mode in ((arguments, "default"), (on_gpu, "error")):
+                scores = [batch[key].requires_grad_() for key in ("positive_scores", "negative_scores")]
+                function(name)(**batch)  # first calls may load kernels
+                torch.cuda.set_sync_debug_mode(mode)
+                try:
+                    loss = function(name)(**batch)
+                    gradients = torch.autograd.grad(loss, scores)
+                finally:
+                    torch.cuda.set_sync_debug_mode("default")
+                outcomes.append([loss, *gradients])
+            for expected, actual in zip(*outcomes, strict=True):
+                assert_close(actual.cpu(), expected)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_autocast_on_the_gpu_changes_nothing(name):
+    batch = to_gpu(case(name, dtype=torch.float32) | tables("three"))
+    with torch.autocast("cuda", torch.float16):
+        inside = function(name)(**batch)
+    assert_close(inside, function(name)(**batch))
