@@ -1,0 +1,29 @@
+"""Execute chapters: from each NAME.md write NAME.ipynb beside it, with outputs and nothing about this machine.
+
+python book/execute.py                     every chapter
+python book/execute.py standard_losses     that one
+"""
+
+import sys
+from pathlib import Path
+
+import jupytext
+import nbformat
+from nbclient import NotebookClient
+
+CHAPTERS = Path(__file__).parent / "chapters"
+
+
+def execute(source: Path) -> None:
+    notebook = jupytext.read(source)
+    NotebookClient(notebook, record_timing=False, coalesce_streams=True, timeout=600).execute(cwd=source.parent)
+    notebook.metadata = {key: notebook.metadata[key] for key in ("accelerator", "kernelspec")}
+    for number, cell in enumerate(notebook.cells):
+        cell.id = f"cell-{number}"
+    nbformat.write(notebook, source.with_suffix(".ipynb"))
+
+
+if __name__ == "__main__":
+    for path in [CHAPTERS / f"{name}.md" for name in sys.argv[1:]] or sorted(CHAPTERS.glob("*.md")):
+        print(f"executing {path.name}", flush=True)
+        execute(path)
