@@ -1,0 +1,40 @@
+# Every task a person types. The environment is made on the way, in .venv, from pyproject.toml and constraints.txt.
+PYTHON ?= python3
+BIN = .venv/bin
+REPOSITORY = $(shell sed -n 's/^Repository = "\(.*\)"/\1/p' pyproject.toml)
+
+.PHONY: help book test notebooks lint bench repository clean
+
+help: ## List the tasks
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="	" read -r task does; do printf '  make %-12s%s\n' "$$task" "$$does"; done
+
+book: .venv/ready ## Build the book as HTML, with warnings as errors, and print where it is
+	$(BIN)/jupyter-book build . --warningiserror --nitpick --keep-going --quiet
+	@echo "The book: $(CURDIR)/_build/html/index.html"
+
+test: .venv/ready ## Run the tests and doctests, then re-run every chapter against its stored outputs
+	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto
+	$(BIN)/pytest --nbval --nbval-current-env --numprocesses auto --dist loadscope book/chapters
+
+notebooks: .venv/ready ## Execute the chapters and store their outputs (one: make notebooks CHAPTER=standard_losses)
+	$(BIN)/python book/execute.py $(CHAPTER)
+
+lint: .venv/ready ## Check format, style and types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+bench: .venv/ready ## Time the losses beside their published forms
+	$(BIN)/python benchmarks/pairs.py
+
+repository: ## Change the address of the repository everywhere: make repository URL=https://github.com/you/pairloss
+	@test -n "$(URL)" || { echo "make repository URL=https://github.com/you/pairloss"; exit 1; }
+	git grep -lIF "$(REPOSITORY)" | xargs perl -pi -e 's|\Q$(REPOSITORY)\E|$(URL)|g'
+
+clean: ## Remove the environment and everything that was built
+	rm -rf .venv _build build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+.venv/ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[book,test]"
+	@touch $@

@@ -4,6 +4,7 @@ python book/execute.py                     every chapter
 python book/execute.py standard_losses     that one
 """
 
+import base64
 import sys
 from pathlib import Path
 
@@ -21,6 +22,15 @@ def execute(source: Path) -> None:
     for number, cell in enumerate(notebook.cells):
         cell.id = f"cell-{number}"
     nbformat.write(notebook, source.with_suffix(".ipynb"))
+    if source.stem == "standard_losses":
+        # Its first figure opens the book and the README.
+        images = (
+            o.data["image/png"]
+            for c in notebook.cells
+            for o in c.get("outputs", [])
+            if "image/png" in o.get("data", {})
+        )
+        (CHAPTERS.parent / "picture.png").write_bytes(base64.b64decode(next(images)))
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 r"""Losses on pairs of a positive and a negative.
 
-Each loss is one sentence of four words: which negative (:mod:`pairloss.negatives`), how bad is the
-pair (:mod:`pairloss.terms`), how much does it count (:mod:`pairloss.partial_credit`, mask, weights)
-and one number (:mod:`pairloss.reduction`). What they share stands here once.
+Each loss is one sentence of four words: which negative (``pairloss.negatives``), how bad is the
+pair (``pairloss.terms``), how much does it count (``pairloss.partial_credit``, mask, weights)
+and one number (``pairloss.reduction``). What they share stands here once.
 
 Symbols: :math:`p` the score of the positive, :math:`n` of the negative, :math:`x = p - n`,
 :math:`\sigma` the logistic function, :math:`d \in [0, 1]` the ideal difference of the pair, which is 1
@@ -12,11 +12,11 @@ Shared arguments:
     positive_scores: scores of the positives, [B], in any of the four floating dtypes
     negative_scores: scores of one negative for each, [B]
     many_negative_scores: scores of K negatives for each, [K, B] or a sequence of K tensors [B]
-    num_items: the number of all items; read by :func:`warp_loss` alone, taken by all so that one
+    num_items: the number of all items; read by :func:`~pairloss.warp_loss` alone, taken by all so that one
         training loop can call any of them
     positive_items: ids of the positives, [B] integer; needed with metadata
     negative_items: ids of the negatives, integer, shaped like their scores; needed with metadata
-    metadata, metadata_weights: partial credit, as in :func:`ideal_difference_from_metadata`
+    metadata, metadata_weights: partial credit, as in :func:`~pairloss.ideal_difference_from_metadata`
     mask: which pairs count, [B] bool
     weights: how much each pair counts, [B], ≥ 0; a weight of 0 is a mask
     negative_mask: which sampled negatives are real, [K, B] bool; False for a known positive or for
@@ -77,7 +77,7 @@ def bpr_loss(
 
     Source: Spotlight, ``spotlight.losses.bpr_loss`` (squared=False), and Collie, ``collie.loss.bpr_loss``.
     Rendle et al. (UAI 2009, arXiv 1205.2618), after whom it is named, maximise :math:`\log \sigma(x)`
-    instead: see :func:`log_bpr_loss`.
+    instead: see :func:`~pairloss.log_bpr_loss`.
 
     >>> loss = bpr_loss(torch.tensor([3.0]), torch.tensor([1.5]))
     >>> f"{loss:.4f}"
@@ -210,7 +210,7 @@ def adaptive_hinge_loss(
 
     .. math:: \ell = \max(0, d_{k^*} - p + n_{k^*}), \qquad k^* = \arg\max_k n_k
 
-    Partial credit and ``hardest_by`` are those of :func:`adaptive_bpr_loss`.
+    Partial credit and ``hardest_by`` are those of :func:`~pairloss.adaptive_bpr_loss`.
     Arguments, result and errors: see :mod:`pairloss.losses`.
 
     Source: Spotlight, ``spotlight.losses.adaptive_hinge_loss`` (squared=False), and Collie,

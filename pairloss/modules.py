@@ -67,7 +67,7 @@ class _OneNegative(_PairLoss):
 
 
 class BPRLoss(_OneNegative):
-    """:func:`bpr_loss` as a module.
+    """:func:`~pairloss.bpr_loss` as a module.
 
     >>> BPRLoss(metadata={"genre": torch.tensor([0, 0, 1])}, metadata_weights={"genre": 0.25})
     BPRLoss(metadata_weights={'genre': 0.25}, squared=True, reduction='mean')
@@ -77,7 +77,7 @@ class BPRLoss(_OneNegative):
 
 
 class HingeLoss(_OneNegative):
-    """:func:`hinge_loss` as a module.
+    """:func:`~pairloss.hinge_loss` as a module.
 
     >>> loss = HingeLoss(squared=False)(torch.tensor([1.5]), torch.tensor([3.0]))
     >>> f"{loss:.4f}"
@@ -88,7 +88,7 @@ class HingeLoss(_OneNegative):
 
 
 class LogBPRLoss(_OneNegative):
-    """:func:`log_bpr_loss` as a module; ``squared`` is False unless asked for.
+    """:func:`~pairloss.log_bpr_loss` as a module; ``squared`` is False unless asked for.
 
     >>> LogBPRLoss()
     LogBPRLoss(squared=False, reduction='mean')
@@ -149,7 +149,7 @@ class _Adaptive(_ManyNegatives):
 
 
 class AdaptiveBPRLoss(_Adaptive):
-    """:func:`adaptive_bpr_loss` as a module.
+    """:func:`~pairloss.adaptive_bpr_loss` as a module.
 
     >>> loss = AdaptiveBPRLoss()(torch.tensor([1.5]), torch.tensor([[2.0], [3.0], [2.5]]))
     >>> f"{loss:.4f}"
@@ -160,7 +160,7 @@ class AdaptiveBPRLoss(_Adaptive):
 
 
 class AdaptiveHingeLoss(_Adaptive):
-    """:func:`adaptive_hinge_loss` as a module.
+    """:func:`~pairloss.adaptive_hinge_loss` as a module.
 
     >>> AdaptiveHingeLoss(hardest_by="violation")
     AdaptiveHingeLoss(hardest_by='violation', squared=True, reduction='mean')
@@ -170,7 +170,7 @@ class AdaptiveHingeLoss(_Adaptive):
 
 
 class WARPLoss(_ManyNegatives):
-    """:func:`warp_loss` as a module, for a catalogue of ``num_items`` items.
+    """:func:`~pairloss.warp_loss` as a module, for a catalogue of ``num_items`` items.
 
     >>> loss = WARPLoss(num_items=30)(torch.tensor([1.5]), torch.tensor([[1.0], [4.0], [1.49]]))
     >>> f"{loss:.4f}"

@@ -1,7 +1,7 @@
 """Choosing negatives: which of the K sampled ones does each positive meet?
 
 Every function takes one column per pair and gives, for each, the row of the chosen negative. The
-choice carries no gradient; take the scores at the chosen rows with :func:`at`.
+choice carries no gradient; ``at`` takes the scores at the chosen rows.
 """
 
 import torch
@@ -53,9 +53,10 @@ def first_violation(margins: Tensor, negative_mask: Tensor | None = None) -> tup
         negative_mask: which negatives are real, [K, B] bool; one that is not is no try
 
     Returns:
-        Three tensors [B]: the row of the first violation (int64; K − 1 where there is none), the
-        number of tries it took (int64; where there is none, all real negatives), and whether one
-        was found (bool). A NaN counts as a violation, so that it stays visible.
+        ``(index, tries, found)``, each [B]. index is the row of the first violation (int64; K − 1 where
+        there is none), tries the number of draws it took (int64; where there is none, all real
+        negatives), found whether there is one (bool). A NaN counts as a violation, so that it stays
+        visible.
 
     Raises:
         TypeError: for a wrong dtype
@@ -71,7 +72,7 @@ def first_violation(margins: Tensor, negative_mask: Tensor | None = None) -> tup
 
 
 def first_hit(hit: Tensor, negative_mask: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
-    """:func:`first_violation` for violations already found, ``hit`` [K, B] bool."""
+    """``first_violation`` for violations already found, ``hit`` [K, B] bool."""
     if negative_mask is not None:
         hit = hit & negative_mask
     # Count rows down, K … 1, and keep the largest count that is hit: argmax over rows would walk
