@@ -1,0 +1,161 @@
+"""The book itself: chapters and their notebooks agree, read well in three places, and say one address."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import jupytext
+import nbformat
+import pytest
+import tomllib
+import yaml
+
+ROOT = Path(__file__).parent.parent
+CHAPTERS = sorted((ROOT / "book/chapters").glob("*.md"))
+every_chapter = pytest.mark.parametrize("source", CHAPTERS, ids=lambda path: path.stem)
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+REPOSITORY = PROJECT["urls"]["Repository"]
+
+
+def notebook(source):
+    return nbformat.read(source.with_suffix(".ipynb"), as_version=4)
+
+
+def comparable(cells):
+    return [(cell.cell_type, cell.source, dict(cell.metadata)) for cell in cells]
+
+
+@every_chapter
+def test_source_and_notebook_have_the_same_cells(source):
+    expected, actual = comparable(jupytext.read(source).cells), comparable(notebook(source).cells)
+    for number, (cell, stored) in enumerate(zip(expected, actual, strict=False)):
+        assert cell == stored, f"cell {number} differs: run make notebooks CHAPTER={source.stem}"
+    assert len(expected) == len(actual)
+
+
+def test_every_notebook_is_in_the_table_of_contents():
+    toc = yaml.safe_load((ROOT / "_toc.yml").read_text())
+    files = [chapter["file"] for part in toc["parts"] for chapter in part["chapters"]]
+    on_disk = {f"book/chapters/{path.name}" for path in (ROOT / "book/chapters").glob("*.ipynb")}
+    assert {file for file in files if file.endswith(".ipynb")} == on_disk
+    assert on_disk == {f"book/chapters/{path.stem}.ipynb" for path in CHAPTERS}
+
+
+@every_chapter
+def test_notebook_is_executed_and_says_nothing_about_a_machine(source):
+    stored = notebook(source)
+    assert set(stored.metadata) == {"accelerator", "kernelspec"}
+    assert stored.metadata.accelerator == "GPU"
+    code = [cell for cell in stored.cells if cell.cell_type == "code"]
+    assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1))
+    for output in (output for cell in code for output in cell.outputs):
+        assert output.output_type in ("stream", "display_data", "execute_result")
+        assert output.get("name") != "stderr"
+        text = output.get("text", "") + output.get("data", {}).get("text/plain", "")
+        assert not re.search(r"grad_fn|device=|cuda|/home/|/tmp/|0x[0-9a-f]{6}|tensor\(", text), text
+
+
+def test_no_output_is_ignored():
+    ignored = [
+        (source.stem, cell.source.splitlines()[0])
+        for source in CHAPTERS
+        for cell in notebook(source).cells
+        if re.search(r"nbval-(ignore|skip)", " ".join(cell.metadata.get("tags", [])))
+        or re.search(r"NBVAL_(IGNORE|SKIP)", cell.source)
+    ]
+    assert ignored == []
+
+
+@every_chapter
+def test_chapter_follows_the_skeleton(source):
+    stored = notebook(source)
+    text = "\n".join(cell.source for cell in stored.cells if cell.cell_type == "markdown")
+    code = [cell for cell in stored.cells if cell.cell_type == "code"]
+    for heading in ("# ", "## The picture first", "## Take-away", "## Exercises", "## Sources"):
+        assert re.search(rf"^{heading}", text, re.MULTILINE), heading
+    assert code[0].metadata.tags == ["remove-cell"]
+    assert code[0].source == notebook(CHAPTERS[0]).cells[1].source
+    assert sum("hide-cell" in cell.metadata.get("tags", []) for cell in code) in (2, 3)
+    assert max(len(cell.source.splitlines()) for cell in code) <= 27
+    figures = 0
+    for cell in code:
+        images = [output for output in cell.outputs if "image/png" in output.get("data", {})]
+        figures += len(images)
+        if images:
+            assert len(cell.metadata.mystnb["image"]["alt"]) > 40
+    assert 3 <= figures <= 5
+
+
+@every_chapter
+def test_text_reads_in_the_book_in_colab_and_on_github(source):
+    for cell in notebook(source).cells:
+        if cell.cell_type == "markdown":
+            assert not re.search(r"^:::|^```\{|\{[a-z:]+\}`", cell.source, re.MULTILINE), cell.source
+            for target in re.findall(r"\]\(([^)]*)\)", cell.source):
+                assert target.startswith("https://"), target
+
+
+# The numbers of the published examples, each of which must stand in an output of a chapter.
+PUBLISHED = {
+    "standard_losses": "0.2157 1.4860 0.0000 8.7500".split(),
+    "adaptive_losses": "0.2157 1.4860 1.7782 0.0000 8.7500 15.7500 4.3636 31.1301 0.8510 4.5926".split(),
+    "partial_credit": "1.6566 1.0287".split(),
+}
+
+
+@pytest.mark.parametrize("chapter", PUBLISHED)
+def test_published_numbers_stand_in_the_outputs(chapter):
+    stored = notebook(ROOT / f"book/chapters/{chapter}.md")
+    outputs = " ".join(o.get("text", "") for c in stored.cells if c.cell_type == "code" for o in c.outputs)
+    for number in PUBLISHED[chapter]:
+        assert re.search(rf"(?<![\d.]){re.escape(number)}(?!\d)", outputs), number
+
+
+def test_one_repository_address():
+    config = yaml.safe_load((ROOT / "_config.yml").read_text())
+    assert config["repository"]["url"] == REPOSITORY
+    files = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
+    mentions = {}
+    for file in files:
+        path = ROOT / file
+        if path.suffix not in (".png", ".svg") and path.exists():
+            mentions[file] = re.findall(r"https://github\.com/[\w-]+/pairloss", path.read_text())
+    for file, addresses in mentions.items():
+        # The Makefile and CONTRIBUTING.md show by example how to change the address.
+        assert set(addresses) <= {REPOSITORY, "https://github.com/you/pairloss"}, file
+    for file in ("README.md", "CITATION.cff", *(f"book/chapters/{source.name}" for source in CHAPTERS)):
+        assert REPOSITORY in mentions[file]
+
+
+def test_conda_and_pip_say_the_same():
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text())
+    python, pip, from_pip = environment["dependencies"]
+    assert pip == "pip"
+    assert python.startswith("python=3.11")
+    # What pip installs is what pyproject.toml says, under the same constraints as in the Makefile.
+    assert from_pip == {"pip": ["--constraint constraints.txt", "--editable .[book,test]"]}
+    assert set(PROJECT["optional-dependencies"]) == {"book", "test"}
+    assert '--constraint constraints.txt --editable ".[book,test]"' in (ROOT / "Makefile").read_text()
+
+
+def test_every_dependency_is_pinned_where_outputs_are_made():
+    pinned = {line.split("==")[0].lower() for line in (ROOT / "constraints.txt").read_text().splitlines()[1:]}
+    extras = PROJECT["optional-dependencies"]
+    for requirement in [*PROJECT["dependencies"], *extras["book"], *extras["test"]]:
+        assert re.match(r"[\w-]+", requirement).group().lower() in pinned, requirement
+
+
+def test_bibliography_is_cited_and_the_api_page_is_complete():
+    import pairloss
+
+    api = (ROOT / "book/api.md").read_text()
+    for name in pairloss.__all__:
+        assert re.search(rf"^\.\. auto(function|class):: {name}$", api, re.MULTILINE), name
+    keys = set(re.findall(r"^@\w+\{(\w+),", (ROOT / "book/references.bib").read_text(), re.MULTILINE))
+    cited = {
+        key
+        for page in (ROOT / "book").glob("*.md")
+        for keys_of_one in re.findall(r"\{cite:p\}`([^`]*)`", page.read_text())
+        for key in keys_of_one.split(",")
+    }
+    assert cited <= keys
