@@ -1,11 +1,13 @@
 """Pairwise ranking losses for implicit feedback, in PyTorch."""
 
+from pairloss.lists import lambdarank_loss, pairwise_hinge_loss
 from pairloss.losses import (
     adaptive_bpr_loss,
     adaptive_hinge_loss,
     bpr_loss,
     hinge_loss,
     log_bpr_loss,
+    pointwise_loss,
     warp_loss,
 )
 from pairloss.modules import (
@@ -16,8 +18,9 @@ from pairloss.modules import (
     LogBPRLoss,
     WARPLoss,
 )
-from pairloss.negatives import first_violation, hardest_negatives
+from pairloss.negatives import first_violation, hardest_negatives, sample_negatives, semi_hard_negatives
 from pairloss.partial_credit import ideal_difference_from_metadata
+from pairloss.ratings import logistic_loss, poisson_loss, regression_loss
 
 __version__ = "0.1.0"
 
@@ -29,7 +32,15 @@ __all__ = [
     "adaptive_hinge_loss",
     "warp_loss",
     "ideal_difference_from_metadata",
+    "pointwise_loss",
+    "pairwise_hinge_loss",
+    "lambdarank_loss",
+    "logistic_loss",
+    "poisson_loss",
+    "regression_loss",
+    "sample_negatives",
     "hardest_negatives",
+    "semi_hard_negatives",
     "first_violation",
     "BPRLoss",
     "HingeLoss",

@@ -45,15 +45,34 @@ def _hint(name: str, got: list[int], expected: list[int]) -> str:
     return ""
 
 
-def _outside(values: Tensor, low: float, high: float) -> bool:
-    """Whether any value is below ``low`` or above ``high``; False where a look would wait or break a graph."""
-    if values.device.type != "cpu" or torch.compiler.is_compiling() or values.numel() == 0:
-        return False
-    lowest, highest = values.detach().aminmax()
+def _readable(values: Tensor) -> bool:
+    """Whether a look at ``values`` costs nothing but time: on the CPU, not while compiling."""
+    return values.device.type == "cpu" and not torch.compiler.is_compiling()
+
+
+def _true(condition: Tensor) -> bool:
     try:
-        return bool((lowest < low) | (highest > high))
+        return bool(condition)
     except RuntimeError:  # inside vmap a value cannot be read
         return False
+
+
+def _outside(values: Tensor, low: float, high: float) -> bool:
+    """Whether any value is below ``low`` or above ``high``, as far as it can be read."""
+    if not _readable(values) or values.numel() == 0:
+        return False
+    lowest, highest = values.detach().aminmax()
+    return _true((lowest < low) | (highest > high))
+
+
+def readable_max(values: Tensor) -> int | None:
+    """The largest of the integers in ``values``, or None where it cannot be read."""
+    if not _readable(values) or values.numel() == 0:
+        return None
+    try:
+        return int(values.max())
+    except RuntimeError:  # inside vmap
+        return None
 
 
 def positive_scores(positive: Any) -> None:
@@ -199,3 +218,78 @@ def items(positive: Any, negative: Any, tables: dict[str, Tensor] | None, like: 
                     f"{name} holds ids from {ids.min().item()} to {ids.max().item()}; "
                     f"expected 0 to {num_rows - 1}, the rows of the metadata"
                 )
+
+
+def ratings(observed: Any, predicted: Any) -> None:
+    """``observed`` and ``predicted`` ratings have one shape and lie on one device."""
+    _tensor("predicted_ratings", predicted, "floating (float16, bfloat16, float32 or float64)", FLOATS)
+    _tensor("observed_ratings", observed, "real numbers or bool", (*FLOATS, *INTEGERS, torch.bool))
+    _beside("observed_ratings", observed, predicted, "predicted_ratings", list(predicted.shape))
+
+
+def only_values(name: str, values: Tensor, allowed: tuple[int, ...]) -> None:
+    """``values`` holds nothing but the numbers in ``allowed``, as far as it can be read."""
+    if _readable(values):
+        others = torch.stack([values != value for value in allowed]).all(0)
+        if _true(others.any()):
+            other = values[others][0].item()
+            raise ValueError(f"{name} holds {other:g}; expected only {', '.join(map(str, allowed))}")
+
+
+def above_zero(name: str, values: Tensor, hint: str) -> None:
+    """``values`` are above 0, as far as they can be read."""
+    if _readable(values) and _true((values <= 0).any()):
+        raise ValueError(f"{name} go down to {values.min().item():g}; expected all above 0: {hint}")
+
+
+def listed(scores: Any, labels: Any, groups: Any) -> None:
+    """``scores``, ``labels`` and, if given, ``groups`` are of one shape [L]."""
+    _tensor("scores", scores, "floating (float16, bfloat16, float32 or float64)", FLOATS)
+    if scores.ndim != 1:
+        raise ValueError(f"scores has shape {list(scores.shape)}; expected one dimension, [L]")
+    _tensor("labels", labels, "real numbers or bool", (*FLOATS, *INTEGERS, torch.bool))
+    _beside("labels", labels, scores, "scores", list(scores.shape))
+    if _outside(labels, 0, float("inf")):
+        raise ValueError(f"labels go down to {labels.min().item():g}; expected none below 0")
+    if groups is not None:
+        _tensor("groups", groups, "integer ids", INTEGERS)
+        _beside("groups", groups, scores, "scores", list(scores.shape))
+
+
+def number(name: str, value: Any, above_0: bool) -> None:
+    """``value`` is a finite number, at least 0 or above 0."""
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        raise TypeError(f"{name} must be a float, got {type(value).__name__}")
+    if not (0 <= value < float("inf")) or (above_0 and value == 0):
+        raise ValueError(f"{name} was {value}; expected a finite number {'above' if above_0 else 'of at least'} 0")
+
+
+def sampling(users: Any, interactions: Any, num_negatives: Any) -> None:
+    """``users`` [B] are rows of ``interactions`` [U, N]; ``num_negatives`` is at least 1."""
+    _tensor("positive_users", users, "integer ids", INTEGERS)
+    if not isinstance(interactions, Tensor):
+        raise TypeError(f"interactions must be a torch.Tensor, got {type(interactions).__name__}")
+    if users.ndim != 1 or interactions.ndim != 2:
+        raise ValueError(
+            f"positive_users has shape {list(users.shape)} and interactions {list(interactions.shape)}; "
+            "expected [B] and [U, N]"
+        )
+    if users.device != interactions.device:
+        raise ValueError(f"interactions is on {interactions.device} but positive_users on {users.device}")
+    if not isinstance(num_negatives, int) or isinstance(num_negatives, bool):
+        raise TypeError(f"num_negatives must be an int, got {type(num_negatives).__name__}")
+    if num_negatives < 1:
+        raise ValueError(f"num_negatives was {num_negatives}; expected at least 1")
+    rows = interactions.shape[0]
+    if _outside(users, 0, rows - 1):
+        raise ValueError(
+            f"positive_users holds ids from {users.min().item()} to {users.max().item()}; "
+            f"expected 0 to {rows - 1}, the rows of interactions"
+        )
+
+
+def not_everything(users: Tensor, left: Tensor) -> None:
+    """Each of ``users`` has at least one item ``left`` to sample, as far as that can be read."""
+    if _outside(left, 1, float("inf")):
+        user = users[left < 1][0].item()
+        raise ValueError(f"positive_users holds {user}, who has interacted with every item; expected one item left")

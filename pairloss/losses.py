@@ -283,6 +283,31 @@ def warp_loss(
     return reducer.real(negative_mask).reduce(weighted_hinge, positive_scores, negative, d)
 
 
+def pointwise_loss(
+    positive_scores: Tensor,
+    negative_scores: Tensor,
+    *,
+    mask: Tensor | None = None,
+    weights: Tensor | None = None,
+    reduction: Reduction = "mean",
+) -> Tensor:
+    r"""Each side on its own: the positive should score high, the negative low, whatever their difference.
+
+    .. math:: \ell = 1 - \sigma(p) + \sigma(n)
+
+    Arguments, result and errors: see :mod:`pairloss.losses`.
+
+    Source: Spotlight, ``spotlight.losses.pointwise_loss``.
+
+    >>> loss = pointwise_loss(torch.tensor([3.0]), torch.tensor([1.5]))
+    >>> f"{loss:.4f}"
+    '0.8650'
+    """
+    credit = Credit(None, None, None, None)
+    reducer = Reducer(mask, weights, False, reduction)
+    return _standard(terms.pointwise, positive_scores, negative_scores, credit, reducer)
+
+
 def _rank_weight(kind: RankWeight, num_items: int, tries: Tensor) -> Tensor:
     weight: Tensor
     if kind == "log":

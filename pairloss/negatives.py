@@ -15,6 +15,65 @@ def at(rows: Tensor, index: Tensor) -> Tensor:
     return rows.gather(0, index.unsqueeze(0)).squeeze(0)
 
 
+def sample_negatives(
+    positive_users: Tensor, interactions: Tensor, num_negatives: int, *, generator: torch.Generator | None = None
+) -> Tensor:
+    r"""K items for each user, drawn uniformly and independently from those without an interaction.
+
+    The r-th item that a user has *not* chosen is found by bisection in the sorted list of those that
+    they have: exact, without rejected draws, and with no memory beyond a few tensors [K, B].
+
+    Args:
+        positive_users: user ids, [B] integer
+        interactions: what is not to be drawn, [U, N]: a sparse COO tensor, whose entries are the
+            interactions, or a dense one that is not 0 there. Calls with a coalesced sparse tensor cost
+            nothing per interaction; a dense one is searched for its entries at each call, and waits for
+            a GPU to do so.
+        num_negatives: K, at least 1
+        generator: source of randomness, on the device of the users
+
+    Returns:
+        Item ids, [K, B] int64, on the device of the users.
+
+    Raises:
+        TypeError: for a wrong type or dtype
+        ValueError: for shapes or devices that do not fit and, on the CPU, for a user without a row or
+            without an item left; on a GPU such a user gets N, the id of no item
+
+    >>> interactions = torch.tensor([[True, False, True, True]])
+    >>> sample_negatives(torch.tensor([0, 0]), interactions, 3)
+    tensor([[1, 1],
+            [1, 1],
+            [1, 1]])
+    """
+    checks.sampling(positive_users, interactions, num_negatives)
+    sparse = interactions if interactions.is_sparse else (interactions != 0).to_sparse()
+    if not sparse.is_coalesced():
+        entries = torch.ones_like(sparse._indices()[0], dtype=torch.float32)
+        sparse = torch.sparse_coo_tensor(sparse._indices(), entries, sparse.shape, check_invariants=True).coalesce()
+    rows, items = sparse.indices()
+    num_items = interactions.shape[1]
+    users = positive_users.long()
+    first = torch.searchsorted(rows, users)
+    known = torch.searchsorted(rows, users, right=True) - first
+    left = num_items - known
+    checks.not_everything(positive_users, left)
+    shape = num_negatives, len(users)
+    uniform = torch.rand(shape, dtype=torch.float64, device=users.device, generator=generator)
+    r = (uniform * left).long().minimum(left - 1).clamp(min=0)
+    # Before the k-th known item lie items[k] − k unknown ones. The answer is r plus the number of known
+    # items with at most r unknown ones before them; bisect for it, from the highest power of 2 down.
+    before = torch.zeros_like(r)
+    step = 1 << max(num_items.bit_length() - 1, 0)
+    while step > 0:
+        probe = before + step
+        at_probe = items[(first + probe - 1).clamp(max=max(len(items) - 1, 0))] if len(items) else probe
+        passes = (probe <= known) & (at_probe - (probe - 1) <= r)
+        before = torch.where(passes, probe, before)
+        step >>= 1
+    return r + before
+
+
 def hardest_negatives(many_negative_scores: Tensor, negative_mask: Tensor | None = None) -> Tensor:
     r"""The highest-scoring negative of each pair: :math:`\arg\max_k n_k`.
 
@@ -41,6 +100,41 @@ def hardest_negatives(many_negative_scores: Tensor, negative_mask: Tensor | None
         lowest = torch.finfo(many.dtype).min
         many = many.clamp(min=lowest).masked_fill(~negative_mask, -torch.inf)
     return many.max(0).indices
+
+
+def semi_hard_negatives(
+    positive_scores: Tensor, many_negative_scores: Tensor, negative_mask: Tensor | None = None
+) -> Tensor:
+    r"""The highest-scoring negative below its positive; where none is below, the lowest of all.
+
+    Hard, but not so hard that it may well be a false negative.
+
+    Args:
+        positive_scores: scores of the positives, [B]
+        many_negative_scores: scores of the sampled negatives, [K, B]
+        negative_mask: which of them are real, [K, B] bool; the others are never chosen
+
+    Returns:
+        Row indices, [B] int64; 0 where no negative is real.
+
+    Raises:
+        TypeError: for a wrong dtype
+        ValueError: for a wrong shape or device
+
+    Source: Schroff, Kalenichenko and Philbin, FaceNet, CVPR 2015, arXiv 1503.03832, section 3.2, in
+    scores instead of distances and without its margin.
+
+    >>> semi_hard_negatives(torch.tensor([2.0, 0.0]), torch.tensor([[1.0, 3.0], [1.5, 2.0], [4.0, 5.0]]))
+    tensor([1, 1])
+    """
+    checks.positive_scores(positive_scores)
+    many = checks.many_negative_scores(positive_scores, many_negative_scores)
+    checks.negative_mask(negative_mask, many)
+    below = many.detach() < positive_scores.detach()
+    if negative_mask is not None:
+        below = below & negative_mask
+    lowest = hardest_negatives(-many, negative_mask)
+    return torch.where(below.any(0), hardest_negatives(many, below), lowest)
 
 
 def first_violation(margins: Tensor, negative_mask: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:

@@ -30,3 +30,8 @@ def log_bpr(positive: Tensor, negative: Tensor, d: Tensor | float) -> Tensor:
     # −log σ(−x) = x − log σ(x), so one softplus is enough; above 40 it is linear to the last float64 digit.
     loss = functional.softplus(negative - positive, threshold=40)
     return loss if isinstance(d, float) else loss + (1 - d) / 2 * (positive - negative)
+
+
+def pointwise(positive: Tensor, negative: Tensor, d: Tensor | float) -> Tensor:
+    """No comparison: ℓ = 1 − σ(positive) + σ(negative), each side on its own; d plays no part."""
+    return (-positive).sigmoid() + negative.sigmoid()

@@ -9,7 +9,7 @@ from torch import tensor
 from torch.testing import assert_close
 
 import pairloss
-from tests.oracles import ADAPTIVE, LOSSES, MANY, NUM_ITEMS, STANDARD, function, oracle
+from tests.oracles import ADAPTIVE, LOSSES, MANY, NUM_ITEMS, STANDARD, function, oracle, sigmoid
 
 GENRE = tensor([0, 0, 1])  # Star Wars, Star Trek, Legally Blonde
 
@@ -408,3 +408,38 @@ def test_weston_rank_weight_is_the_harmonic_number():
         )
         harmonic = math.fsum(1 / i for i in range(1, (num_items - 1) // t + 1))
         assert_close(loss.item(), harmonic, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+@pytest.mark.parametrize("which", [(), ("mask",), ("weights",), ("mask", "weights")])
+def test_pointwise_equals_a_plain_loop(reduction, which):
+    scores = [case("bpr_loss")[key].requires_grad_() for key in ("positive_scores", "negative_scores")]
+    options = extra("bpr_loss", which)
+    weights = [1.0] * 9
+    for option in options.values():
+        weights = [w * float(o) for w, o in zip(weights, option, strict=True)]
+    terms = [
+        w * (1 - sigmoid(p) + sigmoid(n))
+        for w, p, n in zip(weights, scores[0].tolist(), scores[1].tolist(), strict=True)
+    ]
+    actual = pairloss.pointwise_loss(*scores, **options, reduction=reduction)
+    expected = {"mean": sum(terms) / sum(weights), "sum": sum(terms), "none": terms}[reduction]
+    assert_close(actual, tensor(expected, dtype=torch.float64))
+    assert torch.autograd.gradcheck(lambda p, n: pairloss.pointwise_loss(p, n, **options, reduction=reduction), scores)
+
+
+def test_spotlight_values_masks_included():
+    """Spotlight's formulas, written out: Σ mask·ℓ / Σ mask with the plain terms."""
+    p, n = case("bpr_loss")["positive_scores"], case("bpr_loss")["negative_scores"]
+    many = case("warp_loss")["negative_scores"]
+    mask = extra("bpr_loss", ["mask"])["mask"]
+    terms = {
+        "bpr_loss": (1 - torch.sigmoid(p - n), n),
+        "hinge_loss": ((n - p + 1).clamp(min=0), n),
+        "adaptive_hinge_loss": ((many.amax(0) - p + 1).clamp(min=0), many),
+    }
+    for name, (term, negative) in terms.items():
+        actual = getattr(pairloss, name)(p, negative, squared=False, mask=mask)
+        assert_close(actual, (term * mask).sum() / mask.sum())
+    pointwise = 1 - torch.sigmoid(p) + torch.sigmoid(n)
+    assert_close(pairloss.pointwise_loss(p, n, mask=mask), (pointwise * mask).sum() / mask.sum())

@@ -2,15 +2,13 @@
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch.testing import assert_close
 
 from tests.oracles import ADAPTIVE, LOSSES, MANY, NUM_ITEMS, STANDARD, function
 
 TOLERANCE = {"rtol": 1e-10, "atol": 1e-10}
-settings.register_profile("pairloss", deadline=None, max_examples=25, derandomize=True)
-settings.load_profile("pairloss")
 
 
 @st.composite

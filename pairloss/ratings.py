@@ -1,0 +1,95 @@
+"""Losses on explicit ratings, thin faces of ``torch.nn.functional`` with the names that Spotlight uses.
+
+All three take observed and predicted ratings of one shape, any shape, and average over all entries;
+an empty batch costs 0. Predictions are floating; observed ratings may have any real dtype.
+"""
+
+import torch
+from torch.nn import functional
+
+from pairloss import checks
+from pairloss.reduction import computed_in
+
+
+def logistic_loss(observed_ratings: torch.Tensor, predicted_ratings: torch.Tensor) -> torch.Tensor:
+    r"""Logistic loss of likes and dislikes: the cross entropy of :math:`\sigma(r)`.
+
+    .. math:: \ell = -\log \sigma(r) \text{ if observed} = 1, \qquad -\log \sigma(-r) \text{ otherwise}
+
+    Args:
+        observed_ratings: +1 for a like, −1 or 0 for a dislike, any dtype
+        predicted_ratings: scores r, floating, of the same shape; unbounded
+
+    Raises:
+        TypeError: for a wrong type or dtype
+        ValueError: for shapes or devices that differ and (on the CPU) other observed values
+
+    Source: Spotlight, ``spotlight.losses.logistic_loss``.
+
+    >>> loss = logistic_loss(torch.tensor([1, -1]), torch.tensor([2.0, -2.0]))
+    >>> f"{loss:.4f}"
+    '0.1269'
+    """
+    observed, predicted = _ratings(observed_ratings, predicted_ratings)
+    checks.only_values("observed_ratings", observed_ratings, (-1, 0, 1))
+    return _mean(functional.binary_cross_entropy_with_logits(predicted, observed.clamp(0, 1), reduction="none"))
+
+
+def poisson_loss(observed_ratings: torch.Tensor, predicted_ratings: torch.Tensor) -> torch.Tensor:
+    r"""Poisson loss of counts, up to a term that does not depend on the prediction.
+
+    .. math:: \ell = r - y \log r
+
+    A predicted rating is a mean count and must be above 0: give ``scores.exp()`` or
+    ``softplus(scores)``, not raw scores. On the CPU anything else is an error; on a GPU, where nothing
+    waits for a check, the loss is then infinite or NaN.
+
+    Args:
+        observed_ratings: counts y ≥ 0, any real dtype
+        predicted_ratings: mean counts r > 0, floating, of the same shape
+
+    Raises:
+        TypeError: for a wrong type or dtype
+        ValueError: for shapes or devices that differ and (on the CPU) predicted ratings ≤ 0
+
+    Source: Spotlight, ``spotlight.losses.poisson_loss``.
+
+    >>> loss = poisson_loss(torch.tensor([3, 0]), torch.tensor([1.0, 2.0]))
+    >>> f"{loss:.4f}"
+    '1.5000'
+    """
+    observed, predicted = _ratings(observed_ratings, predicted_ratings)
+    checks.above_zero("predicted_ratings", predicted_ratings, "give exp or softplus of a score")
+    loss = functional.poisson_nll_loss(predicted, observed, log_input=False, eps=0.0, reduction="none")
+    return _mean(loss)
+
+
+def regression_loss(observed_ratings: torch.Tensor, predicted_ratings: torch.Tensor) -> torch.Tensor:
+    r"""Mean squared error, :math:`\ell = (y - r)^2`.
+
+    Args:
+        observed_ratings: ratings y, any real dtype
+        predicted_ratings: ratings r, floating, of the same shape
+
+    Raises:
+        TypeError: for a wrong type or dtype
+        ValueError: for shapes or devices that differ
+
+    Source: Spotlight, ``spotlight.losses.regression_loss``.
+
+    >>> loss = regression_loss(torch.tensor([5, 3]), torch.tensor([4.0, 3.0]))
+    >>> f"{loss:.4f}"
+    '0.5000'
+    """
+    observed, predicted = _ratings(observed_ratings, predicted_ratings)
+    return _mean(functional.mse_loss(predicted, observed, reduction="none"))
+
+
+def _ratings(observed: torch.Tensor, predicted: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    checks.ratings(observed, predicted)
+    dtype = computed_in(predicted)
+    return observed.to(dtype), predicted.to(dtype)
+
+
+def _mean(loss: torch.Tensor) -> torch.Tensor:
+    return loss.sum() / max(loss.numel(), 1)

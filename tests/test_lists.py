@@ -1,0 +1,302 @@
+"""Losses over lists, against double loops and other libraries."""
+
+import itertools
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import tensor
+from torch.testing import assert_close
+
+import pairloss
+from pairloss import lambdarank_loss, pairwise_hinge_loss
+
+TOLERANCE = {"rtol": 1e-10, "atol": 1e-10}
+
+
+thorough = settings(max_examples=150)
+
+
+def hinge_oracle(scores, labels, groups=None, margin=1.0, squared=False, reduction="mean"):
+    groups = groups or [0] * len(scores)
+    terms = [
+        max(0.0, margin - scores[i] + scores[j]) ** (2 if squared else 1)
+        for i, j in itertools.product(range(len(scores)), repeat=2)
+        if groups[i] == groups[j] and labels[i] > labels[j]
+    ]
+    return math.fsum(terms) / (max(len(terms), 1) if reduction == "mean" else 1)
+
+
+def dcg(labels):
+    return math.fsum((2**y - 1) / math.log2(2 + place) for place, y in enumerate(labels))
+
+
+def lambdarank_oracle(scores, labels, groups=None, sigma=1.0, reduction="mean"):
+    """ΔNDCG as NDCG of the list before and after the swap."""
+    groups = groups or [0] * len(scores)
+    totals = []
+    for group in sorted(set(groups)):
+        members = [i for i in range(len(scores)) if groups[i] == group]
+        ranked = sorted(members, key=lambda i: -scores[i])
+        ideal = dcg(sorted((labels[i] for i in members), reverse=True)) or 1.0
+        total = 0.0
+        for i, j in itertools.product(members, repeat=2):
+            if labels[i] > labels[j]:
+                swapped = [{i: j, j: i}.get(k, k) for k in ranked]
+                delta = abs(dcg([labels[k] for k in ranked]) - dcg([labels[k] for k in swapped])) / ideal
+                z = -sigma * (scores[i] - scores[j])
+                total += delta * (max(z, 0) + math.log1p(math.exp(-abs(z))))
+        totals.append(total)
+    return math.fsum(totals) / (max(len(totals), 1) if reduction == "mean" else 1)
+
+
+ORACLES = {"pairwise_hinge_loss": hinge_oracle, "lambdarank_loss": lambdarank_oracle}
+every_list_loss = pytest.mark.parametrize("name", ORACLES)
+
+
+@st.composite
+def lists(draw, levels=4):
+    """Scores in halves (so that ties and exact margins occur), labels and groups in any order."""
+    length = draw(st.integers(0, 12))
+
+    def entries(low, high):
+        return draw(st.lists(st.integers(low, high), min_size=length, max_size=length))
+
+    return [n / 2 for n in entries(-6, 6)], entries(0, levels - 1), entries(-2, 2)
+
+
+def as_tensors(scores, labels, groups=None):
+    tensors = tensor(scores, dtype=torch.float64), tensor(labels, dtype=torch.int64)
+    return (*tensors, None if groups is None else tensor(groups, dtype=torch.int64))
+
+
+@thorough
+@given(
+    lists(),
+    st.booleans(),
+    st.sampled_from([0.0, 0.5, 1.0, 2.0]),
+    st.booleans(),
+    st.sampled_from(["mean", "sum"]),
+)
+def test_pairwise_hinge_equals_a_double_loop(batch, grouped, margin, squared, reduction):
+    scores, labels, groups = batch
+    groups = groups if grouped else None
+    s, y, g = as_tensors(scores, labels, groups)
+    options = {"margin": margin, "squared": squared, "reduction": reduction}
+    expected = hinge_oracle(scores, labels, groups, **options)
+    assert_close(pairwise_hinge_loss(s, y, groups=g, **options).item(), float(expected), **TOLERANCE)
+
+
+@thorough
+@given(lists(), st.booleans(), st.sampled_from([0.5, 1.0, 3.0]), st.sampled_from(["mean", "sum"]))
+def test_lambdarank_equals_swaps(batch, grouped, sigma, reduction):
+    scores, labels, groups = batch
+    groups = groups if grouped else None
+    s, y, g = as_tensors(scores, labels, groups)
+    expected = lambdarank_oracle(scores, labels, groups, sigma, reduction)
+    actual = lambdarank_loss(s, y, groups=g, sigma=sigma, reduction=reduction)
+    assert_close(actual.item(), float(expected), **TOLERANCE)
+
+
+@every_list_loss
+@given(data=st.data())
+def test_groups_are_separate_lists_and_order_is_nothing(name, data):
+    scores, labels, groups = data.draw(lists())
+    if name == "lambdarank_loss":  # tied scores are ranked in the order given: draw them apart
+        scores = [score + place / 100 for place, score in enumerate(scores)]
+    s, y, g = as_tensors(scores, labels, groups)
+    loss = getattr(pairloss, name)
+    together = loss(s, y, groups=g, reduction="sum")
+    apart = sum((loss(s[g == group], y[g == group], reduction="sum") for group in set(groups)), s.new_zeros(()))
+    assert_close(together, apart, **TOLERANCE)
+    order = tensor(data.draw(st.permutations(range(len(scores)))), dtype=torch.int64)
+    assert_close(loss(s[order], y[order], groups=g[order], reduction="sum"), together, **TOLERANCE)
+    shifted = loss(s + 1000, y, groups=g, reduction="sum")
+    assert_close(shifted, together, **TOLERANCE)
+
+
+@pytest.mark.parametrize("levels", [2, 3, 5])
+@pytest.mark.parametrize("grouped", [False, True])
+@pytest.mark.parametrize("squared", [False, True, None])
+def test_gradcheck(levels, grouped, squared):
+    generator = torch.Generator().manual_seed(levels)
+    s = torch.randn(12, generator=generator, dtype=torch.float64, requires_grad=True)
+    y = torch.randint(levels, (12,), generator=generator)
+    g = torch.randint(3, (12,), generator=generator) if grouped else None
+    if squared is None:
+        assert torch.autograd.gradcheck(lambda s: lambdarank_loss(s, y, groups=g), s)
+        assert torch.autograd.gradgradcheck(lambda s: lambdarank_loss(s, y, groups=g), s)
+    else:
+        assert torch.autograd.gradcheck(lambda s: pairwise_hinge_loss(s, y, groups=g, squared=squared), s)
+        assert torch.autograd.gradgradcheck(lambda s: pairwise_hinge_loss(s, y, groups=g, squared=squared), s)
+
+
+def dense_hinge(s, y, squared):
+    """The table of all P × N pairs, in float64."""
+    margins = torch.relu(1 - s[y == 1].unsqueeze(1) + s[y == 0])
+    return (margins**2 if squared else margins).mean()
+
+
+@pytest.mark.parametrize("squared", [False, True])
+@pytest.mark.parametrize("offset", [0.0, 1000.0])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+def test_pairwise_hinge_is_accurate_in_low_precision(squared, offset, dtype):
+    generator = torch.Generator().manual_seed(0)
+    y = torch.randint(2, (4000,), generator=generator)
+    s = (3 * torch.randn(4000, generator=generator) + offset).to(dtype).requires_grad_()
+    exact = s.detach().double().requires_grad_()
+    loss, expected = pairwise_hinge_loss(s, y, squared=squared), dense_hinge(exact, y, squared)
+    assert loss.dtype == torch.float32
+    assert_close(loss.double(), expected, rtol=1e-6, atol=0)
+    gradient, wanted = torch.autograd.grad(loss, s)[0], torch.autograd.grad(expected, exact)[0]
+    assert_close(gradient.double(), wanted, rtol=1e-3 if dtype == torch.float16 else 1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("squared", [False, True])
+def test_pairwise_hinge_at_a_million_has_a_closed_form(squared):
+    # Positives at 1000 + a, negatives at 1000 + b for a, b in a grid: the pairs that cost are few and known.
+    n = 500_000
+    grid = torch.arange(n, dtype=torch.float64) / 64
+    s = torch.cat([1000 + grid.flip(0), 1000 + grid]).float()
+    y = torch.cat([torch.ones(n), torch.zeros(n)])
+    assert torch.equal(s.double()[:n], 1000 + grid.flip(0))  # exact in float32: 7812 steps of 1/64 and 1000
+    # For a = i/64 and b = j/64 the margin 1 − (i − j)/64 is above 0 for i − j < 64.
+    loss = pairwise_hinge_loss(s, y, squared=squared, reduction="sum").double()
+    gap = torch.arange(-(n - 1), 64, dtype=torch.float64)
+    pairs = n - gap.abs()
+    expected = (pairs * (1 - gap / 64) ** (2 if squared else 1)).sum()
+    assert_close(loss, expected, rtol=1e-5, atol=0)
+
+
+def test_lambdarank_is_exact_for_wide_gaps():
+    y = tensor([1, 0])
+    weight = 1 - 1 / math.log2(3)
+    wrong = lambdarank_loss(tensor([0.0, 100.0], dtype=torch.float64), y)
+    assert_close(wrong.item(), weight * 100, rtol=1e-15, atol=0)
+    right = lambdarank_loss(tensor([100.0, 0.0], dtype=torch.float64), y)
+    assert_close(right.item(), weight * math.exp(-100), rtol=1e-12, atol=0)
+
+
+def test_ndcg_after_a_swap_agrees_with_scikit_learn():
+    metrics = pytest.importorskip("sklearn.metrics")
+    generator = torch.Generator().manual_seed(0)
+    s = torch.randn(6, generator=generator, dtype=torch.float64)
+    y = tensor([1, 0, 2, 0, 3, 1])
+    gains = (2.0**y - 1).unsqueeze(0).numpy()
+    before = metrics.ndcg_score(gains, s.unsqueeze(0).numpy())
+    total = 0.0
+    for i, j in itertools.product(range(6), repeat=2):
+        if y[i] > y[j]:
+            swapped = s.clone()
+            swapped[i], swapped[j] = s[j], s[i]
+            delta = abs(before - metrics.ndcg_score(gains, swapped.unsqueeze(0).numpy()))
+            total += delta * math.log1p(math.exp(s[j] - s[i]))
+    assert_close(lambdarank_loss(s, y).item(), total, rtol=1e-12, atol=0)
+
+
+@every_list_loss
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+def test_no_pair_gives_zero_with_zero_gradients(name, reduction):
+    for scores, labels in [([], []), ([1.0], [1]), ([1.0, 2.0], [1, 1])]:
+        s = tensor(scores, requires_grad=True)
+        loss = getattr(pairloss, name)(s, tensor(labels, dtype=torch.int64), reduction=reduction)
+        assert loss == 0
+        assert torch.equal(torch.autograd.grad(loss, s)[0], torch.zeros_like(s))
+
+
+@every_list_loss
+def test_a_nan_stays_visible_and_infinities_do_not_make_one(name):
+    loss = getattr(pairloss, name)
+    for place in range(3):
+        s = tensor([0.0, 1.0, 2.0]).index_fill(0, tensor([place]), float("nan"))
+        assert loss(s, tensor([1, 0, 1])).isnan()
+    assert loss(tensor([float("inf"), 0.0, -1.0]), tensor([1, 0, 0])) == 0
+    assert loss(tensor([-float("inf"), 0.0]), tensor([1, 0])) == float("inf")
+    assert loss(tensor([0.0, -float("inf"), 3.0]), tensor([1, 0, 1])) == 0
+
+
+@every_list_loss
+@pytest.mark.parametrize("dtype", [torch.bool, torch.uint8, torch.int32, torch.float16, torch.float64])
+def test_labels_of_every_dtype(name, dtype):
+    s, y = tensor([0.3, 0.1, -0.5, 0.2]), tensor([1, 0, 0, 1])
+    assert_close(getattr(pairloss, name)(s, y.to(dtype)), getattr(pairloss, name)(s, y))
+
+
+@every_list_loss
+def test_transforms(name):
+    loss = getattr(pairloss, name)
+    generator = torch.Generator().manual_seed(0)
+    s = torch.randn(3, 10, generator=generator, dtype=torch.float64)
+    y = torch.randint(4, (10,), generator=generator)
+    each = torch.stack([loss(row, y) for row in s])
+    assert_close(torch.func.vmap(lambda row: loss(row, y))(s), each)
+    row = s[0].clone().requires_grad_()
+    assert_close(torch.func.grad(lambda row: loss(row, y))(s[0]), torch.autograd.grad(loss(row, y), row)[0])
+    assert_close(torch.compile(loss, fullgraph=True, backend="aot_eager")(s[0], y), each[0])
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(loss(s[0], y), each[0])
+    before = s.clone()
+    loss(s[1], y)
+    assert torch.equal(s, before)
+
+
+S, Y = torch.zeros(4), torch.arange(4)
+ERRORS = {
+    "scores are a list": (lambda f: f([1.0], Y), TypeError, "scores must be a torch.Tensor, got list"),
+    "scores are integers": (lambda f: f(Y, Y), TypeError, "scores must be floating .* got torch.int64"),
+    "scores [L, 1]": (lambda f: f(S[:, None], Y), ValueError, r"scores has shape \[4, 1\]; expected one dimension"),
+    "labels of other length": (
+        lambda f: f(S, Y[:2]),
+        ValueError,
+        r"labels has shape \[2\] beside scores \[4\]; expected \[4\]",
+    ),
+    "labels below 0": (lambda f: f(S, Y - 1), ValueError, "labels go down to -1; expected none below 0"),
+    "float groups": (lambda f: f(S, Y, groups=S), TypeError, "groups must be integer ids, got torch.float32"),
+    "groups of other length": (lambda f: f(S, Y, groups=Y[:3]), ValueError, r"groups has shape \[3\] beside scores"),
+    "reduction": (
+        lambda f: f(S, Y, reduction="none"),
+        ValueError,
+        "reduction was 'none'; expected one of 'mean', 'sum'",
+    ),
+    "labels elsewhere": (lambda f: f(S, Y.to("meta")), ValueError, "labels is on meta but scores on cpu"),
+}
+
+
+@every_list_loss
+@pytest.mark.parametrize("case", ERRORS)
+def test_error(name, case):
+    call, error, message = ERRORS[case]
+    with pytest.raises(error, match=message):
+        call(getattr(pairloss, name))
+
+
+def test_errors_of_margin_and_sigma():
+    with pytest.raises(ValueError, match="margin was -1; expected a finite number of at least 0"):
+        pairwise_hinge_loss(S, Y, margin=-1)
+    with pytest.raises(TypeError, match="margin must be a float, got Tensor"):
+        pairwise_hinge_loss(S, Y, margin=S)
+    for sigma in (0.0, float("nan"), float("inf")):
+        with pytest.raises(ValueError, match=f"sigma was {sigma}; expected a finite number above 0"):
+            lambdarank_loss(S, Y, sigma=sigma)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@every_list_loss
+@pytest.mark.parametrize("labels", [torch.bool, torch.int64])
+def test_equals_the_cpu_on_the_gpu(name, labels):
+    loss = getattr(pairloss, name)
+    generator = torch.Generator().manual_seed(0)
+    s, y = torch.randn(300, generator=generator), torch.randint(2, (300,), generator=generator).to(labels)
+    g = torch.randint(20, (300,), generator=generator)
+    on_gpu = s.cuda(), y.cuda()
+    loss(*on_gpu)
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        ungrouped = loss(*on_gpu)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    assert_close(ungrouped.cpu(), loss(s, y))
+    assert_close(loss(*on_gpu, groups=g.cuda()).cpu(), loss(s, y, groups=g))

@@ -1,0 +1,87 @@
+"""Losses on explicit ratings, against arithmetic and torch's own losses."""
+
+import math
+
+import pytest
+import torch
+from torch import tensor
+from torch.testing import assert_close
+
+from pairloss import logistic_loss, poisson_loss, regression_loss
+from tests.oracles import sigmoid
+
+LOSSES = {"logistic": logistic_loss, "poisson": poisson_loss, "regression": regression_loss}
+every_loss = pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES)
+R = [0.5, 2.0, 3.5, 0.25]
+INTEGERS = [torch.bool, torch.uint8, torch.int8, torch.int64]
+FLOATS = [torch.float16, torch.bfloat16, torch.float32, torch.float64]
+
+
+@pytest.mark.parametrize("dtype", [*INTEGERS, *FLOATS])
+def test_values_for_every_dtype_of_observed_ratings(dtype):
+    y = tensor([1, 0, 0, 1]).to(dtype)
+    r = tensor(R, dtype=torch.float64)
+    ys = [1, 0, 0, 1]
+    logistic = [-math.log(sigmoid(v if o else -v)) for o, v in zip(ys, R, strict=True)]
+    assert_close(logistic_loss(y, r).item(), sum(logistic) / 4)
+    assert_close(poisson_loss(y, r).item(), sum(v - o * math.log(v) for o, v in zip(ys, R, strict=True)) / 4)
+    assert_close(regression_loss(y, r).item(), sum((o - v) ** 2 for o, v in zip(ys, R, strict=True)) / 4)
+
+
+@pytest.mark.parametrize("dtype", [torch.int8, torch.int64, torch.float16, torch.float64])
+def test_logistic_takes_minus_one_for_zero(dtype):
+    r = tensor([0.5, -2.0, 30.0])
+    assert_close(logistic_loss(tensor([1, -1, -1]).to(dtype), r), logistic_loss(tensor([1, 0, 0]), r))
+
+
+def test_logistic_is_exact_far_out():
+    r = tensor([-1e4], requires_grad=True)
+    loss = logistic_loss(tensor([1]), r)
+    assert loss == 1e4
+    assert torch.autograd.grad(loss, r)[0] == -1
+
+
+@every_loss
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_results_are_float32_or_wider(loss, dtype):
+    r = torch.full((70_000,), 1.5).to(dtype).requires_grad_()
+    value = loss(torch.ones(70_000), r)
+    assert value.dtype == (torch.float64 if dtype == torch.float64 else torch.float32)
+    assert_close(value.double(), loss(torch.ones(1), tensor([1.5], dtype=torch.float64)), rtol=1e-6, atol=0)
+    assert torch.autograd.grad(value, r)[0].dtype == dtype
+
+
+@every_loss
+def test_any_shape_gradients_and_nothing_at_all(loss):
+    r = torch.rand(2, 3, dtype=torch.float64).add(0.1).requires_grad_()
+    assert torch.autograd.gradcheck(lambda r: loss(torch.ones(2, 3), r), r)
+    empty = torch.zeros(0, requires_grad=True)
+    assert loss(torch.zeros(0), empty) == 0
+    assert torch.autograd.grad(loss(torch.zeros(0), empty), empty)[0].shape == (0,)
+
+
+@every_loss
+def test_transforms(loss):
+    r = torch.rand(3, 5, dtype=torch.float64) + 0.1
+    y = torch.ones(5)
+    each = torch.stack([loss(y, row) for row in r])
+    assert_close(torch.func.vmap(lambda row: loss(y, row))(r), each)
+    assert_close(torch.compile(loss, fullgraph=True, backend="aot_eager")(y, r[0]), each[0])
+
+
+@every_loss
+def test_errors(loss):
+    with pytest.raises(TypeError, match=r"predicted_ratings must be floating .*, got torch.int64"):
+        loss(tensor([1]), tensor([1]))
+    with pytest.raises(TypeError, match=r"observed_ratings must be a torch\.Tensor, got list"):
+        loss([1], tensor([1.0]))
+    with pytest.raises(ValueError, match=r"observed_ratings has shape \[2\] beside predicted_ratings \[2, 1\]"):
+        loss(torch.ones(2), torch.ones(2, 1))
+
+
+def test_errors_of_values():
+    with pytest.raises(ValueError, match=r"observed_ratings holds 5; expected only -1, 0, 1"):
+        logistic_loss(tensor([1, 5]), torch.ones(2))
+    for bad in (0.0, -0.5):
+        with pytest.raises(ValueError, match=rf"predicted_ratings go down to {bad:g}; expected all above 0: give exp"):
+            poisson_loss(torch.ones(2), tensor([1.0, bad]))
