@@ -1,8 +1,8 @@
 r"""Losses on pairs of a positive and a negative.
 
 Each loss is one sentence of four words: which negative (``pairloss.negatives``), how bad is the
-pair (``pairloss.terms``), how much does it count (``pairloss.partial_credit``, mask, weights)
-and one number (``pairloss.reduction``). What they share stands here once.
+pair (``pairloss.terms``, against the ideal difference of ``pairloss.partial_credit``), how much does
+it count and one number (``pairloss.reduction``). What they share stands here once.
 
 Symbols: :math:`p` the score of the positive, :math:`n` of the negative, :math:`x = p - n`,
 :math:`\sigma` the logistic function, :math:`d \in [0, 1]` the ideal difference of the pair, which is 1
