@@ -6,6 +6,7 @@ always checked. Values are read only where that costs nothing but time: on the C
 """
 
 from collections.abc import Sequence
+from numbers import Integral, Real
 from typing import Any
 
 import torch
@@ -40,8 +41,10 @@ def _hint(name: str, got: list[int], expected: list[int]) -> str:
         return f". Beside a [B], a [B, 1] would broadcast to [B, B]: use {name}.squeeze(1)"
     if len(got) == 2 and got[::-1] == expected:
         return f". It looks like [B, K]: use {name}.T"
-    if len(got) == 2 and len(expected) == 1:
+    if len(got) == 2 and name in ("negative_scores", "negative_items"):
         return ". Many negatives per positive belong to an adaptive loss or to WARP"
+    if len(got) == 2 and name == "mask":
+        return ". To leave out single negatives use negative_mask"
     return ""
 
 
@@ -62,7 +65,10 @@ def _outside(values: Tensor, low: float, high: float) -> bool:
     if not _readable(values) or values.numel() == 0:
         return False
     lowest, highest = values.detach().aminmax()
-    return _true((lowest < low) | (highest > high))
+    try:  # as Python numbers: a bound may not fit the dtype of the values
+        return bool(lowest.item() < low or highest.item() > high)
+    except RuntimeError:  # inside vmap a value cannot be read
+        return False
 
 
 def readable_max(values: Tensor) -> int | None:
@@ -97,13 +103,15 @@ def rows(many: Tensor | Sequence[Tensor], name: str = "many_negative_scores") ->
     if isinstance(many, list | tuple):
         for k, row in enumerate(many):
             _tensor(f"{name}[{k}]", row, "floating", FLOATS)
-            if row.shape != many[0].shape or row.ndim != 1:
-                shapes = [list(row.shape) for row in many]
-                raise ValueError(f"{name} holds tensors of shapes {shapes}; expected K tensors of one shape [B]")
+            if row.shape != many[0].shape or row.ndim != 1 or row.device != many[0].device:
+                shapes = [f"{list(row.shape)} on {row.device}" for row in many if isinstance(row, Tensor)]
+                raise ValueError(
+                    f"{name} holds tensors of shapes {', '.join(shapes)}; expected K tensors [B] on one device"
+                )
         many = torch.stack(tuple(many)) if many else torch.empty(0, 0)
     _tensor(name, many, "floating (float16, bfloat16, float32 or float64)", FLOATS)
     assert isinstance(many, Tensor)  # what _tensor has just checked
-    if many.ndim != 2 or len(many) == 0:
+    if many.ndim != 2 or many.shape[0] == 0:
         raise ValueError(f"{name} has shape {list(many.shape)}; expected [K, B] with K of at least 1")
     return many
 
@@ -111,10 +119,15 @@ def rows(many: Tensor | Sequence[Tensor], name: str = "many_negative_scores") ->
 def many_negative_scores(positive: Tensor, many: Tensor | Sequence[Tensor]) -> Tensor:
     """``many`` as one floating tensor [K, B] with a column for each entry of ``positive`` [B]."""
     many = rows(many)
-    k, b = many.shape
-    expected = [b, k] if k == len(positive) != b else [k, len(positive)]
-    _beside("many_negative_scores", many, positive, "positive_scores", expected)
+    _beside("many_negative_scores", many, positive, "positive_scores", _columns(many, positive))
     return many
+
+
+def _columns(many: Tensor, positive: Tensor) -> list[int]:
+    """The shape [K, B] that ``many`` should have, also where it is [B, K]."""
+    k, b = many.shape
+    size = positive.shape[0]
+    return [b, k] if k == size and b != size else [k, size]
 
 
 def negative_mask(mask: Any, many: Tensor, name: str = "many_negative_scores") -> None:
@@ -136,6 +149,12 @@ def mask_and_weights(mask: Any, weights: Any, positive: Tensor) -> None:
             raise ValueError(f"weights go down to {weights.min().item():g}; expected none below 0")
 
 
+def flag(name: str, value: Any) -> None:
+    """``value`` is True or False."""
+    if not isinstance(value, bool):
+        raise TypeError(f"{name} must be a bool, got {type(value).__name__}")
+
+
 def choice(name: str, value: Any, allowed: Sequence[str]) -> None:
     """``value`` is one of the words in ``allowed``."""
     if value not in allowed:
@@ -144,7 +163,7 @@ def choice(name: str, value: Any, allowed: Sequence[str]) -> None:
 
 def num_items(value: Any, num_negatives: int) -> None:
     """``value`` counts the items: an int no smaller than the number of negatives."""
-    if not isinstance(value, int | torch.SymInt) or isinstance(value, bool):
+    if not isinstance(value, Integral | torch.SymInt) or isinstance(value, bool):
         raise TypeError(f"num_items must be an int, got {type(value).__name__}")
     if value < num_negatives:
         raise ValueError(
@@ -158,6 +177,9 @@ def metadata(tables: Any, weights: Any) -> None:
     for name, value in (("metadata", tables), ("metadata_weights", weights)):
         if value is not None and not isinstance(value, dict):
             raise TypeError(f"{name} must be a dict, got {type(value).__name__}")
+        for key in value or {}:
+            if not isinstance(key, str):
+                raise TypeError(f"{name} has the key {key!r}; expected a str, a name")
     tables, weights = tables or {}, weights or {}
     if tables.keys() != weights.keys():
         raise ValueError(
@@ -171,16 +193,17 @@ def metadata(tables: Any, weights: Any) -> None:
         _tensor(f"metadata[{name!r}]", table, "numbers or bool", (*FLOATS, *INTEGERS, torch.bool))
         if table.ndim not in (1, 2):
             raise ValueError(f"metadata[{name!r}] has shape {list(table.shape)}; expected [N], [N, 1] or [N, C]")
-        if length not in (None, len(table)):
+        if length not in (None, table.shape[0]):
             raise ValueError(
-                f"metadata[{name!r}] has {len(table)} rows and another table {length}; expected one per item in each"
+                f"metadata[{name!r}] has {table.shape[0]} rows and another table {length}; expected one per item in each"
             )
-        length = len(table)
+        length = table.shape[0]
 
 
 def _metadata_weight(name: str, weight: Any) -> float:
-    if not isinstance(weight, int | float) or isinstance(weight, bool):
+    if not isinstance(weight, Real) or isinstance(weight, bool):
         raise TypeError(f"metadata_weights[{name!r}] must be a float, got {type(weight).__name__}")
+    weight = float(weight)
     if not weight >= 0:
         raise ValueError(f"metadata_weights[{name!r}] was {weight}; expected at least 0")
     return weight
@@ -188,22 +211,24 @@ def _metadata_weight(name: str, weight: Any) -> float:
 
 def items(positive: Any, negative: Any, tables: dict[str, Tensor] | None, like: tuple[Tensor, Tensor] | None) -> None:
     """Item ids have the shapes of the scores in ``like``, if given, and name rows of the metadata."""
-    if positive is None or negative is None:
-        if tables:
-            missing = "positive_items" if positive is None else "negative_items"
-            raise ValueError(f"{missing} was None; metadata needs the ids of both items of each pair")
-        return
     for name, ids in (("positive_items", positive), ("negative_items", negative)):
-        _tensor(name, ids, "integer ids", INTEGERS)
+        if ids is not None:
+            _tensor(name, ids, "integer ids", INTEGERS)
+        elif tables or like is None:
+            raise ValueError(f"{name} was None; metadata needs the ids of both items of each pair")
+    if positive is None or negative is None:
+        return
     if like is not None:
         _beside("positive_items", positive, like[0], "positive_scores", list(like[0].shape))
         scores_name = "negative_scores" if like[1].ndim == 1 else "many_negative_scores"
         _beside("negative_items", negative, like[1], scores_name, list(like[1].shape))
     else:
         if positive.ndim != 1:
-            raise ValueError(f"positive_items has shape {list(positive.shape)}; expected one dimension, [B]")
-        columns = list(negative.shape[:1]) if negative.ndim == 2 else []
-        _beside("negative_items", negative, positive, "positive_items", columns + list(positive.shape))
+            shape = list(positive.shape)
+            hint = _hint("positive_items", shape, shape[:1])
+            raise ValueError(f"positive_items has shape {shape}; expected one dimension, [B]{hint}")
+        expected = _columns(negative, positive) if negative.ndim == 2 else list(positive.shape)
+        _beside("negative_items", negative, positive, "positive_items", expected)
     for name, table in (tables or {}).items():
         if table.device != positive.device:
             raise ValueError(
@@ -211,7 +236,7 @@ def items(positive: Any, negative: Any, tables: dict[str, Tensor] | None, like: 
                 "move the table to the device of the items and scores"
             )
     if tables:
-        num_rows = len(next(iter(tables.values())))
+        num_rows = next(iter(tables.values())).shape[0]
         for name, ids in (("positive_items", positive), ("negative_items", negative)):
             if _outside(ids, 0, num_rows - 1):
                 raise ValueError(
@@ -258,9 +283,9 @@ def listed(scores: Any, labels: Any, groups: Any) -> None:
 
 def number(name: str, value: Any, above_0: bool) -> None:
     """``value`` is a finite number, at least 0 or above 0."""
-    if not isinstance(value, int | float) or isinstance(value, bool):
+    if not isinstance(value, Real) or isinstance(value, bool):
         raise TypeError(f"{name} must be a float, got {type(value).__name__}")
-    if not (0 <= value < float("inf")) or (above_0 and value == 0):
+    if not (0 <= float(value) < float("inf")) or (above_0 and value == 0):
         raise ValueError(f"{name} was {value}; expected a finite number {'above' if above_0 else 'of at least'} 0")
 
 
@@ -276,7 +301,7 @@ def sampling(users: Any, interactions: Any, num_negatives: Any) -> None:
         )
     if users.device != interactions.device:
         raise ValueError(f"interactions is on {interactions.device} but positive_users on {users.device}")
-    if not isinstance(num_negatives, int) or isinstance(num_negatives, bool):
+    if not isinstance(num_negatives, Integral) or isinstance(num_negatives, bool):
         raise TypeError(f"num_negatives must be an int, got {type(num_negatives).__name__}")
     if num_negatives < 1:
         raise ValueError(f"num_negatives was {num_negatives}; expected at least 1")

@@ -264,11 +264,11 @@ def warp_loss(
     reducer = Reducer(mask, weights, squared, reduction)
     checks.choice("rank_weight", rank_weight, get_args(RankWeight))
     many = _check_many(positive_scores, many_negative_scores, credit, reducer, negative_mask)
-    checks.num_items(num_items, len(many))
+    checks.num_items(num_items, many.shape[0])
 
     dtype = computed_in(positive_scores, many)
     d = credit.ideal_difference(dtype)
-    # n > p − d has exactly the sign of the margin, and leaves a bool where the margin would be a float.
+    # n > p − d is the margin's sign, but for the rounding of p − d, and a bool where the margin is a float.
     # "not ≤" rather than ">": a NaN must stay visible.
     threshold = positive_scores.detach().to(dtype) - d
     chosen, tries, found = first_hit((many.detach() <= threshold).logical_not_(), negative_mask)
@@ -341,10 +341,11 @@ def _adaptive(
     checks.choice("hardest_by", hardest_by, get_args(HardestBy))
     scores = _check_many(positive, many, credit, reducer, negative_mask)
     dtype = computed_in(positive, scores)
-    if hardest_by == "score" and negative_mask is None:
+    by_score = hardest_by == "score" or not credit.metadata
+    if by_score and negative_mask is None:
         negative, chosen = scores.max(0)  # hardest_negatives, and its scores in the same pass
     else:
-        hardness = scores if hardest_by == "score" else scores + credit.ideal_difference(dtype)
+        hardness = scores if by_score else scores.to(dtype) + credit.ideal_difference(dtype)
         chosen = hardest_negatives(hardness, negative_mask)
         negative = at(scores, chosen)
     d = credit.at(chosen).ideal_difference(dtype)

@@ -22,21 +22,39 @@ class _PairLoss(torch.nn.Module):
     def __init__(self, metadata: Metadata | None, metadata_weights: MetadataWeights | None, **options: Any) -> None:
         super().__init__()
         checks.metadata(metadata, metadata_weights)
+        checks.flag("squared", options["squared"])
         checks.choice("reduction", options["reduction"], get_args(Reduction))
         for name, table in (metadata or {}).items():
             if "." in name:
                 raise ValueError(f"metadata has the key {name!r}; expected one without a dot, since it names a buffer")
-            self.register_buffer(f"table_{name}", table)
+            self.register_buffer(f"table_{name}", _as_labels(table))
         self.metadata_weights = dict(metadata_weights or {})
-        self.options = options
+        self._options = tuple(options)
+        for option, value in options.items():
+            setattr(self, option, value)
+
+    @property
+    def metadata(self) -> Metadata:
+        """The tables by their names."""
+        return {name: self.get_buffer(f"table_{name}") for name in self.metadata_weights}
 
     def _loss(self, *arguments: Any, **options: Any) -> Tensor:
-        metadata = {name: self.get_buffer(f"table_{name}") for name in self.metadata_weights}
-        return type(self).function(*arguments, metadata, self.metadata_weights, **self.options, **options)
+        options |= {option: getattr(self, option) for option in self._options}
+        return type(self).function(*arguments, self.metadata, self.metadata_weights, **options)
 
     def extra_repr(self) -> str:
         weights = [f"metadata_weights={self.metadata_weights}"] if self.metadata_weights else []
-        return ", ".join(weights + [f"{name}={value!r}" for name, value in self.options.items()])
+        return ", ".join(weights + [f"{option}={getattr(self, option)!r}" for option in self._options])
+
+
+def _as_labels(table: Tensor) -> Tensor:
+    """A copy of a metadata table, floats as integer codes or bool: ``module.half()`` must not round them."""
+    if not table.is_floating_point():
+        return table.detach().clone()
+    if table.ndim == 2 and table.shape[1] > 1:
+        return table.detach() != 0
+    _, codes = torch.unique(table.detach(), return_inverse=True)  # type: ignore[no-untyped-call]
+    return torch.as_tensor(codes)
 
 
 class _OneNegative(_PairLoss):

@@ -171,7 +171,7 @@ def first_hit(hit: Tensor, negative_mask: Tensor | None) -> tuple[Tensor, Tensor
         hit = hit & negative_mask
     # Count rows down, K … 1, and keep the largest count that is hit: argmax over rows would walk
     # through memory with stride B, several times slower. Small integers move fewer bytes.
-    k = len(hit)
+    k = hit.shape[0]
     dtype = torch.int16 if k < 2**15 else torch.int32
     countdown = torch.arange(k, 0, -1, dtype=dtype, device=hit.device).unsqueeze(1)
     best = hit.to(dtype).mul_(countdown).amax(0).long()

@@ -82,7 +82,7 @@ def _ideal_difference(
     # In float64, and rounded once: the credit of several kinds adds up without drift.
     d = torch.ones_like(negative_items, dtype=torch.float64)
     for name, table in metadata.items():
-        d = d.add_(_match(table, positive_items, negative_items), alpha=-weights[name])
+        d = torch.add(d, _match(table, positive_items, negative_items), alpha=-float(weights[name]))
     return d.relu_().to(dtype).masked_fill_(positive_items == negative_items, 0)
 
 

@@ -22,6 +22,7 @@ class Reducer(NamedTuple):
     def check(self, positive_scores: Tensor) -> None:
         """Raise unless the arguments fit the scores."""
         checks.mask_and_weights(self.mask, self.weights, positive_scores)
+        checks.flag("squared", self.squared)
         checks.choice("reduction", self.reduction, get_args(Reduction))
 
     def real(self, negative_mask: Tensor | None) -> "Reducer":
@@ -37,22 +38,29 @@ class Reducer(NamedTuple):
         counts = self._counts()
         loss = term(_hide(counts, positive.to(dtype)), _hide(counts, negative.to(dtype)), d)
         if counts is None and self.reduction != "none":
-            # Σ ℓ + ℓ² as a dot product: one pass, and no tensor for ℓ².
-            total = torch.dot(loss, loss + 1) if self.squared else loss.sum()
-            return total if self.reduction == "sum" else total / max(len(loss), 1)
+            size = loss.shape[0]
+            if not self.squared:
+                total = loss.sum()
+            elif size < 2**17:
+                total = torch.dot(loss, loss + 1)  # Σ ℓ + ℓ² without a tensor for ℓ²; sums less exactly
+            else:
+                total = (loss * (loss + 1)).sum()
+            return total if self.reduction == "sum" else total / max(size, 1)
         if self.squared:
             loss = loss * (loss + 1)
-        weights = None if self.weights is None else _hide(counts, self.weights.to(dtype))
+        weights = self.weights
         if weights is not None:
+            # Weights may be wider than the loss: 1e300 is a weight, but no float32.
+            weights = _hide(counts, weights.to(torch.promote_types(dtype, weights.dtype)))
             loss = loss * weights
         loss = _hide(counts, loss)
         if self.reduction == "none" or counts is None:
-            return loss
+            return loss.to(dtype)
         total = loss.sum()
-        if self.reduction == "sum":
-            return total
-        size = counts.sum() if weights is None else weights.sum()
-        return total / size.masked_fill(size == 0, 1)
+        if self.reduction == "mean":
+            weight = counts.sum() if weights is None else weights.sum()
+            total = total / weight.masked_fill(weight == 0, 1)
+        return total.to(dtype)
 
     def _counts(self) -> Tensor | None:
         """Which pairs count, [B] bool, or None when all do: a weight of 0 is a mask."""

@@ -27,9 +27,13 @@ def hinge(positive: Tensor, negative: Tensor, d: Tensor | float) -> Tensor:
 
 def log_bpr(positive: Tensor, negative: Tensor, d: Tensor | float) -> Tensor:
     """Log-sigmoid: ℓ = −t·log σ(x) − (1 − t)·log σ(−x) at x = positive − negative, t = (1 + d) / 2."""
-    # −log σ(−x) = x − log σ(x), so one softplus is enough; above 40 it is linear to the last float64 digit.
+    # −log σ(x) = softplus(−x), which above 40 is linear to the last digit of a float64.
     loss = functional.softplus(negative - positive, threshold=40)
-    return loss if isinstance(d, float) else loss + (1 - d) / 2 * (positive - negative)
+    if isinstance(d, float):
+        return loss
+    t = (1 + d) / 2
+    other = (1 - t) * functional.softplus(positive - negative, threshold=40)
+    return t * loss + other.masked_fill(t == 1, 0)  # 0 · ∞ would be NaN
 
 
 def pointwise(positive: Tensor, negative: Tensor, d: Tensor | float) -> Tensor:

@@ -81,7 +81,36 @@ ERRORS = {
     "many [B]": (lambda: warp(many=N), ValueError, r"many_negative_scores has shape \[4\]; expected \[K, B\]"),
     "no negatives": (lambda: warp(many=MANY[:0]), ValueError, r"has shape \[0, 4\]; expected \[K, B\] with K of at"),
     "empty sequence": (lambda: warp(many=[]), ValueError, r"has shape \[0, 0\]; expected \[K, B\] with K of at"),
-    "ragged sequence": (lambda: warp(many=[N, N[:2]]), ValueError, r"tensors of shapes \[\[4\], \[2\]\]; expected K"),
+    "ragged sequence": (lambda: warp(many=[N, N[:2]]), ValueError, r"shapes \[4\] on cpu, \[2\] on cpu; expected K"),
+    "a sequence on two devices": (
+        lambda: warp(many=[N, N.to("meta")]),
+        ValueError,
+        r"\[4\] on meta; expected K tensors",
+    ),
+    "squared is a word": (lambda: bpr(squared="False"), TypeError, "squared must be a bool, got str"),
+    "module: squared": (lambda: pairloss.BPRLoss(squared=0), TypeError, "squared must be a bool, got int"),
+    "one side of the items": (
+        lambda: bpr(items="junk", negative_items=None),
+        TypeError,
+        "positive_items must be a torch",
+    ),
+    "keys that are no names": (lambda: credit({1: P}, {1: 0.5}), TypeError, "metadata has the key 1; expected a str"),
+    "no ids at all": (lambda: credit({}, {}, None, None), ValueError, "positive_items was None"),
+    "mask [K, B]": (
+        lambda: warp(mask=MANY.bool()),
+        ValueError,
+        r"mask has shape \[3, 4\] .* To leave out single negatives use negative_mask",
+    ),
+    "ids [B, K] alone": (
+        lambda: credit(negative_items=torch.zeros(4, 3).long()),
+        ValueError,
+        r"negative_items has shape \[4, 3\] .*expected \[3, 4\]\. It looks like \[B, K\]: use negative_items.T",
+    ),
+    "ids [B, 1] alone": (
+        lambda: credit(items=ITEMS[:, None]),
+        ValueError,
+        r"positive_items has shape \[4, 1\]; .* use positive_items.squeeze\(1\)",
+    ),
     "list of numbers": (lambda: warp(many=[1.0, 2.0]), TypeError, r"many_negative_scores\[0\] must be a torch.Tensor"),
     "items [B, K]": (
         lambda: warp(negative_items=MANY_ITEMS.T),
@@ -243,3 +272,6 @@ def test_ids_of_every_integer_dtype(dtype):
     items, others = ITEMS.to(dtype), (ITEMS + 3).to(dtype)
     assert credit(items=items, negative_items=others).tolist() == [0.75] * 4
     assert credit(items=items, negative_items=items).tolist() == [0.0] * 4
+    # A table with more rows than the ids can count, and sums of weights a little above 1.
+    many_rows = {"a": torch.zeros(70_000), "b": torch.zeros(70_000)}
+    assert credit(many_rows, {"a": 0.5, "b": 0.5 + 4e-16}, items, others).tolist() == [0.0] * 4

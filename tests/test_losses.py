@@ -176,7 +176,7 @@ def test_satisfied_pair_keeps_its_digits():
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize("x", [19.9, 20.1, 39.9, 40.1])
+@pytest.mark.parametrize("x", [19.9, 20.1, 30.5, 39.9, 40.1])
 def test_log_bpr_has_no_step_where_softplus_turns_linear(dtype, x):
     for sign in (1, -1):
         value = tensor([sign * x], dtype=dtype)
@@ -193,6 +193,60 @@ def test_ties_do_not_violate_and_send_no_gradient():
     ):
         assert loss == 0
         assert torch.autograd.grad(loss, positive)[0] == 0
+
+
+def test_a_tie_is_no_try_that_ends_the_search():
+    # 0 − 1 + 1 = 0 at the first try, 1 − 1 + 1 = 1 at the second: w = log(5 / 2).
+    loss = pairloss.warp_loss(tensor([1.0]), tensor([[0.0], [1.0]]), 5, squared=False)
+    assert_close(loss.item(), math.log(5 / 2))
+
+
+def test_nothing_found_costs_nothing_however_low_the_scores():
+    many = tensor([[-3e4], [5.0]], requires_grad=True)
+    loss = pairloss.warp_loss(tensor([-2e4]), many, 5, negative_mask=tensor([[True], [False]]))
+    assert loss == 0
+    assert torch.autograd.grad(loss, many)[0].tolist() == [[0.0], [0.0]]
+
+
+def test_infinite_scores_with_credit():
+    credit = {"metadata": {"genre": tensor([0, 1, 0])}, "metadata_weights": {"genre": 0.25}}
+    inf = float("inf")
+    for other, positive, negative, expected in [(1, 0.0, -inf, 0.0), (1, -inf, 0.0, inf), (2, -inf, 0.0, inf)]:
+        scores = tensor([positive], requires_grad=True), tensor([negative])
+        loss = pairloss.log_bpr_loss(*scores, None, tensor([0]), tensor([other]), **credit)
+        assert loss == expected
+        assert torch.autograd.grad(loss, scores[0])[0].isfinite()
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
+def test_hardest_by_violation_without_metadata_is_by_score(dtype):
+    many = tensor([[3.0], [3.0156]] if dtype == torch.bfloat16 else [[1e-9], [2e-9]], dtype=dtype, requires_grad=True)
+    for mask in (None, torch.ones(2, 1, dtype=torch.bool)):
+        loss = pairloss.adaptive_hinge_loss(
+            tensor([1.0], dtype=dtype), many, hardest_by="violation", negative_mask=mask
+        )
+        assert torch.autograd.grad(loss, many)[0][0] == 0  # the second row is the hardest
+
+
+@pytest.mark.parametrize("scale", [1e-300, 0.01, 1e300])
+def test_only_the_ratio_of_weights_counts_in_a_mean(scale):
+    scores = tensor([3.0, 1.5]), tensor([1.5, 3.0])
+    weights = tensor([3.0, 1.0], dtype=torch.float64)
+    loss = pairloss.hinge_loss(*scores, weights=weights * scale)
+    assert loss.dtype == torch.float32
+    assert_close(loss.item(), 8.75 / 4)
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int32, torch.int64, torch.float16])
+def test_weights_of_every_dtype(dtype):
+    scores = tensor([3.0, 1.5]), tensor([1.5, 3.0])
+    assert_close(pairloss.hinge_loss(*scores, weights=tensor([3, 1]).to(dtype)).item(), 8.75 / 4)
+
+
+def test_long_sums_are_accurate_in_float32():
+    generator = torch.Generator().manual_seed(0)
+    p, n = torch.randn(3_000_000, generator=generator), torch.randn(3_000_000, generator=generator)
+    assert_close(pairloss.hinge_loss(p, n).double(), pairloss.hinge_loss(p.double(), n.double()), rtol=1e-6, atol=0)
 
 
 @pytest.mark.parametrize("name", LOSSES)

@@ -48,6 +48,7 @@ def test_equals_the_function(name, kind):
 @pytest.mark.parametrize("name", LOSSES)
 def test_tables_are_buffers(name):
     module = make(name, *tables("three").values())
+    assert module.metadata.keys() == tables("three")["metadata"].keys()
     assert set(module.state_dict()) == {"table_genre", "table_labels", "table_decade"}
     assert not list(module.parameters())
     other = make(
@@ -87,6 +88,17 @@ def test_the_caller_keeps_its_weights():
     module = pairloss.BPRLoss({"genre": torch.zeros(3)}, weights)
     weights["genre"] = 2.0
     assert module.metadata_weights == {"genre": 0.5}
+
+
+def test_tables_are_copies_that_half_does_not_round():
+    codes = torch.tensor([2048.0, 2049.0, 2049.0])
+    module = pairloss.HingeLoss({"year": codes}, {"year": 0.5}, squared=False, reduction="none").half()
+    items = torch.tensor([0, 1]), torch.tensor([1, 2])
+    assert module(torch.zeros(2), torch.zeros(2), *items).tolist() == [1.0, 0.5]
+    module.load_state_dict({"table_year": torch.zeros(3, dtype=torch.int64)})
+    assert codes.tolist() == [2048.0, 2049.0, 2049.0]
+    assert module.squared is False
+    assert module.reduction == "none"
 
 
 def test_standard_losses_are_all_here():

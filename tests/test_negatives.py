@@ -15,11 +15,11 @@ def draw(seed, k, b):
 
 
 @pytest.mark.parametrize("masked", [False, True])
-@pytest.mark.parametrize("k", [1, 2, 7, 40_000])
+@pytest.mark.parametrize("k", [1, 2, 7, 2**15, 40_000])
 def test_first_violation_equals_a_loop(k, masked):
     margins, mask = draw(k, k, 12)
     if k > 7:  # violations only late, past the range of 16-bit integers
-        margins[:35_000] = -1
+        margins[: k - 5] = -1
     index, tries, found = first_violation(margins, mask if masked else None)
     for b, column in enumerate(margins.T.tolist()):
         real = [i for i in range(k) if not masked or mask[i, b]]
@@ -181,6 +181,11 @@ SAMPLING_ERRORS = {
         lambda: sample_negatives(tensor([0]), interactions(0).to("meta"), 1),
         ValueError,
         "interactions is on meta but positive_users on cpu",
+    ),
+    "hardest: mask": (
+        lambda: hardest_negatives(torch.zeros(3, 2), torch.ones(2, 3).bool()),
+        ValueError,
+        r"negative_mask has shape \[2, 3\] beside many_negative_scores \[3, 2\]",
     ),
     "semi-hard: shapes": (
         lambda: semi_hard_negatives(torch.zeros(3), torch.zeros(3, 2)),

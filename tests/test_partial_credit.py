@@ -17,7 +17,7 @@ def test_equals_loops_over_sets(many):
     metadata = {
         "genre": torch.randint(3, (30,), generator=generator),
         "labels": torch.rand(30, 5, generator=generator) < 0.3,
-        "counts": torch.randint(3, (30, 4), generator=generator),
+        "counts": torch.randint(-1, 3, (30, 4), generator=generator),
         "column": torch.randint(2, (30, 1), generator=generator),
     }
     weights = {"genre": 0.1, "labels": 0.4, "counts": 0.3, "column": 0.2}
@@ -59,6 +59,22 @@ def test_default_dtype_rounded_once(dtype):
         torch.set_default_dtype(torch.float32)
     assert d.dtype == dtype
     assert_close(d, torch.full((6,), 1 - 0.1 - 0.2 - 0.3, dtype=torch.float64).to(dtype), rtol=0, atol=0)
+
+
+def test_vmap_over_either_side_alone():
+    table, weight = {"genre": torch.arange(6) % 2}, {"genre": 0.5}
+    both = torch.stack([ITEMS, ITEMS.roll(2)])
+    for place in (0, 1):
+        sides = [ITEMS.roll(1), ITEMS.roll(1)]
+        sides[place] = both
+        actual = torch.func.vmap(
+            lambda p, n: ideal_difference_from_metadata(p, n, table, weight),
+            (0, None) if place == 0 else (None, 0),
+        )(*sides)
+        for row in (0, 1):
+            pair = [ITEMS.roll(1), ITEMS.roll(1)]
+            pair[place] = both[row]
+            assert torch.equal(actual[row], ideal_difference_from_metadata(*pair, table, weight))
 
 
 def test_no_metadata_is_no_credit():
