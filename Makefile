@@ -19,6 +19,7 @@ test: .venv/ready ## Run the tests and doctests, then re-run every chapter again
 	$(BIN)/pytest --numprocesses auto
 	$(BIN)/pytest --nbval --nbval-current-env --numprocesses auto --dist loadscope book/chapters
 
+notebooks: export OMP_NUM_THREADS = 1
 notebooks: .venv/ready ## Execute the chapters and store their outputs (one: make notebooks CHAPTER=standard_losses)
 	$(BIN)/python book/execute.py $(CHAPTER)
 

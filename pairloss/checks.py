@@ -195,7 +195,7 @@ def metadata(tables: Any, weights: Any) -> None:
             raise ValueError(f"metadata[{name!r}] has shape {list(table.shape)}; expected [N], [N, 1] or [N, C]")
         if length not in (None, table.shape[0]):
             raise ValueError(
-                f"metadata[{name!r}] has {table.shape[0]} rows and another table {length}; expected one per item in each"
+                f"metadata[{name!r}] has {table.shape[0]} rows and another table {length}; expected one an item in all"
             )
         length = table.shape[0]
 
@@ -203,10 +203,10 @@ def metadata(tables: Any, weights: Any) -> None:
 def _metadata_weight(name: str, weight: Any) -> float:
     if not isinstance(weight, Real) or isinstance(weight, bool):
         raise TypeError(f"metadata_weights[{name!r}] must be a float, got {type(weight).__name__}")
-    weight = float(weight)
-    if not weight >= 0:
-        raise ValueError(f"metadata_weights[{name!r}] was {weight}; expected at least 0")
-    return weight
+    number = float(weight)
+    if not number >= 0:
+        raise ValueError(f"metadata_weights[{name!r}] was {number}; expected at least 0")
+    return number
 
 
 def items(positive: Any, negative: Any, tables: dict[str, Tensor] | None, like: tuple[Tensor, Tensor] | None) -> None:

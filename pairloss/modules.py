@@ -53,7 +53,7 @@ def _as_labels(table: Tensor) -> Tensor:
         return table.detach().clone()
     if table.ndim == 2 and table.shape[1] > 1:
         return table.detach() != 0
-    _, codes = torch.unique(table.detach(), return_inverse=True)  # type: ignore[no-untyped-call]
+    _, codes = torch.unique(table.detach(), return_inverse=True)
     return torch.as_tensor(codes)
 
 
