@@ -30,6 +30,7 @@ lint: .venv/ready ## Check format, style and types
 
 bench: .venv/ready ## Time the losses beside their published forms
 	$(BIN)/python benchmarks/pairs.py
+	$(BIN)/python benchmarks/lists.py
 
 repository: ## Change the address of the repository everywhere: make repository URL=https://github.com/you/pairloss
 	@test -n "$(URL)" || { echo "make repository URL=https://github.com/you/pairloss"; exit 1; }
