@@ -497,3 +497,27 @@ def test_spotlight_values_masks_included():
         assert_close(actual, (term * mask).sum() / mask.sum())
     pointwise = 1 - torch.sigmoid(p) + torch.sigmoid(n)
     assert_close(pairloss.pointwise_loss(p, n, mask=mask), (pointwise * mask).sum() / mask.sum())
+
+
+def test_torchs_own_losses_agree():
+    p, n = case("bpr_loss")["positive_scores"], case("bpr_loss")["negative_scores"]
+    ones = torch.ones_like(p)
+    margin_ranking = torch.nn.MarginRankingLoss(margin=1.0)(p, n, ones)
+    assert_close(pairloss.hinge_loss(p, n, squared=False), margin_ranking)
+    cross_entropy = torch.nn.BCEWithLogitsLoss()
+    assert_close(pairloss.log_bpr_loss(p, n), cross_entropy(p - n, ones))
+    # With credit ½ the label is smoothed to t = ¾.
+    items = torch.zeros(9, dtype=torch.int64), torch.ones(9, dtype=torch.int64)
+    smoothed = pairloss.log_bpr_loss(p, n, None, *items, {"kind": torch.zeros(2)}, {"kind": 0.5})
+    assert_close(smoothed, cross_entropy(p - n, 0.75 * ones))
+
+
+def test_triplet_loss_is_a_hinge_on_negative_distances():
+    anchor, positive, negative = torch.randn(3, 9, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+
+    def squared_distance(a, b):
+        return (a - b).pow(2).sum(-1)
+
+    triplet = torch.nn.TripletMarginWithDistanceLoss(distance_function=squared_distance)
+    scores = -squared_distance(anchor, positive), -squared_distance(anchor, negative)
+    assert_close(pairloss.hinge_loss(*scores, squared=False), triplet(anchor, positive, negative))
