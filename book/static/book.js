@@ -1,6 +1,6 @@
 // Readers by ear and by keyboard get what the eye gets: labels that hide the text they label go, and so does a
 // list role around entries that are none; what scrolls can be reached with the tab key.
-document.addEventListener("DOMContentLoaded", () => {
+window.addEventListener("load", () => {
   for (const element of document.querySelectorAll("summary[aria-label], .search-button-field")) {
     element.removeAttribute("aria-label");
   }
