@@ -1,5 +1,6 @@
 """Pairwise ranking losses for implicit feedback, in PyTorch."""
 
+from pairloss import datasets as datasets
 from pairloss.lists import lambdarank_loss, pairwise_hinge_loss
 from pairloss.losses import (
     adaptive_bpr_loss,

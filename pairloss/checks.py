@@ -130,6 +130,24 @@ def _columns(many: Tensor, positive: Tensor) -> list[int]:
     return [b, k] if k == size and b != size else [k, size]
 
 
+def items_to_score(items: Tensor | None, positive: Tensor) -> Tensor:
+    """``items`` are integer ids [K, B], which a scoring function needs."""
+    if items is None:
+        raise ValueError("negative_items was None; to score negatives by a function, give their ids, [K, B]")
+    _tensor("negative_items", items, "integer ids", INTEGERS)
+    if items.ndim != 2:
+        raise ValueError(f"negative_items has shape {list(items.shape)}; expected [K, B], ids to be scored")
+    _beside("negative_items", items, positive, "positive_scores", _columns(items, positive))
+    return items
+
+
+def scored_again(again: Tensor, scores: Tensor) -> Tensor:
+    """``again`` is what a scoring function made of the ids [B] of the chosen among K · B: scores [B]."""
+    _tensor("many_negative_scores(items)", again, "floating (float16, bfloat16, float32 or float64)", FLOATS)
+    _beside("many_negative_scores(items) for ids [B]", again, scores, "scores for ids [K, B]", list(scores.shape[1:]))
+    return again
+
+
 def negative_mask(mask: Any, many: Tensor, name: str = "many_negative_scores") -> None:
     """``mask`` is None or bool [K, B], like ``many``."""
     if mask is not None:
@@ -281,12 +299,26 @@ def listed(scores: Any, labels: Any, groups: Any) -> None:
         _beside("groups", groups, scores, "scores", list(scores.shape))
 
 
-def number(name: str, value: Any, above_0: bool) -> None:
-    """``value`` is a finite number, at least 0 or above 0."""
+def number(name: str, value: Any, above_0: bool, at_most: float = float("inf")) -> None:
+    """``value`` is a finite number, at least 0 or above 0, and at most ``at_most``."""
     if not isinstance(value, Real) or isinstance(value, bool):
         raise TypeError(f"{name} must be a float, got {type(value).__name__}")
-    if not (0 <= float(value) < float("inf")) or (above_0 and value == 0):
-        raise ValueError(f"{name} was {value}; expected a finite number {'above' if above_0 else 'of at least'} 0")
+    number = float(value)
+    if not 0 <= number <= at_most or number == float("inf") or (above_0 and number == 0):
+        bound = f"{'above' if above_0 else 'of at least'} 0" + _and_at_most(at_most)
+        raise ValueError(f"{name} was {value}; expected a finite number {bound}")
+
+
+def count(name: str, value: Any, at_least: int, at_most: float = float("inf")) -> None:
+    """``value`` is an int from ``at_least`` to ``at_most``."""
+    if not isinstance(value, Integral) or isinstance(value, bool):
+        raise TypeError(f"{name} must be an int, got {type(value).__name__}")
+    if not at_least <= int(value) <= at_most:
+        raise ValueError(f"{name} was {value}; expected at least {at_least}{_and_at_most(at_most)}")
+
+
+def _and_at_most(bound: float) -> str:
+    return "" if bound == float("inf") else f" and at most {bound:g}"
 
 
 def sampling(users: Any, interactions: Any, num_negatives: Any) -> None:
@@ -301,10 +333,7 @@ def sampling(users: Any, interactions: Any, num_negatives: Any) -> None:
         )
     if users.device != interactions.device:
         raise ValueError(f"interactions is on {interactions.device} but positive_users on {users.device}")
-    if not isinstance(num_negatives, Integral) or isinstance(num_negatives, bool):
-        raise TypeError(f"num_negatives must be an int, got {type(num_negatives).__name__}")
-    if num_negatives < 1:
-        raise ValueError(f"num_negatives was {num_negatives}; expected at least 1")
+    count("num_negatives", num_negatives, 1)
     rows = interactions.shape[0]
     if _outside(users, 0, rows - 1):
         raise ValueError(

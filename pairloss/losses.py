@@ -11,11 +11,13 @@ without metadata; B pairs, K sampled negatives for each.
 Shared arguments:
     positive_scores: scores of the positives, [B], in any of the four floating dtypes
     negative_scores: scores of one negative for each, [B]
-    many_negative_scores: scores of K negatives for each, [K, B] or a sequence of K tensors [B]
+    many_negative_scores: scores of K negatives for each, [K, B] or a sequence of K tensors [B]; or the
+        function that scores them, from item ids [K, B] to scores [K, B] and from [B] to [B]
     num_items: the number of all items; read by :func:`~pairloss.warp_loss` alone, taken by all so that one
         training loop can call any of them
     positive_items: ids of the positives, [B] integer; needed with metadata
-    negative_items: ids of the negatives, integer, shaped like their scores; needed with metadata
+    negative_items: ids of the negatives, integer, shaped like their scores; needed with metadata and
+        with a scoring function
     metadata, metadata_weights: partial credit, as in :func:`~pairloss.ideal_difference_from_metadata`
     mask: which pairs count, [B] bool
     weights: how much each pair counts, [B], ≥ 0; a weight of 0 is a mask
@@ -24,6 +26,18 @@ Shared arguments:
     squared: whether each pair counts :math:`\ell + \ell^2` (Collie) or :math:`\ell` (Spotlight)
     reduction: "mean", :math:`\sum w \ell / \sum w` over the pairs that count; "sum"; or "none", one
         value per pair, [B], 0 where masked
+
+Score, choose, score again:
+    A loss that chooses one of K negatives has no gradient for the others. Given a scoring function instead
+    of scores, it scores all K without gradients, chooses, and scores the chosen ones again with gradients:
+    the same loss and the same gradients, without the graph of K · B scores. The function must give an
+    item the same score twice, so without dropout.
+
+    >>> users, items = torch.randn(4, 8), torch.randn(100, 8, requires_grad=True)
+    >>> def score(ids):
+    ...     return (users * items[ids]).sum(-1)
+    >>> positives, negatives = torch.randint(100, (4,)), torch.randint(100, (10, 4))
+    >>> loss = warp_loss(score(positives), score, 100, positives, negatives)
 
 Result:
     float32, or float64 for float64 scores: a number without shape, or [B]. Over no pair at all it is
@@ -37,7 +51,7 @@ Errors:
     in the metadata and negative weights.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal, get_args
 
 import torch
@@ -48,7 +62,7 @@ from pairloss.negatives import at, first_hit, hardest_negatives
 from pairloss.partial_credit import Credit, Metadata, MetadataWeights
 from pairloss.reduction import Reducer, Reduction, computed_in
 
-Scores = Tensor | Sequence[Tensor]
+Scores = Tensor | Sequence[Tensor] | Callable[[Tensor], Tensor]
 HardestBy = Literal["score", "violation"]
 RankWeight = Literal["log", "harmonic"]
 
@@ -263,7 +277,7 @@ def warp_loss(
     credit = Credit(positive_items, negative_items, metadata, metadata_weights)
     reducer = Reducer(mask, weights, squared, reduction)
     checks.choice("rank_weight", rank_weight, get_args(RankWeight))
-    many = _check_many(positive_scores, many_negative_scores, credit, reducer, negative_mask)
+    many = _many(positive_scores, many_negative_scores, credit, reducer, negative_mask)
     checks.num_items(num_items, many.shape[0])
 
     dtype = computed_in(positive_scores, many)
@@ -278,7 +292,7 @@ def warp_loss(
         return weight * terms.hinge(positive, negative, d)
 
     # Where nothing violates, no real negative has a margin above 0; −inf keeps unreal ones out as well.
-    negative = at(many, chosen).masked_fill(~found, -torch.inf)
+    negative = _score_chosen(many_negative_scores, many, credit, chosen).masked_fill(~found, -torch.inf)
     d = at(d, chosen) if isinstance(d, Tensor) else d
     return reducer.real(negative_mask).reduce(weighted_hinge, positive_scores, negative, d)
 
@@ -339,26 +353,35 @@ def _adaptive(
 ) -> Tensor:
     """The negative is the hardest of K; its partial credit alone is looked up."""
     checks.choice("hardest_by", hardest_by, get_args(HardestBy))
-    scores = _check_many(positive, many, credit, reducer, negative_mask)
+    scores = _many(positive, many, credit, reducer, negative_mask)
     dtype = computed_in(positive, scores)
     by_score = hardest_by == "score" or not credit.metadata
-    if by_score and negative_mask is None:
+    if by_score and negative_mask is None and not callable(many):
         negative, chosen = scores.max(0)  # hardest_negatives, and its scores in the same pass
     else:
         hardness = scores if by_score else scores.to(dtype) + credit.ideal_difference(dtype)
         chosen = hardest_negatives(hardness, negative_mask)
-        negative = at(scores, chosen)
+        negative = _score_chosen(many, scores, credit, chosen)
     d = credit.at(chosen).ideal_difference(dtype)
     return reducer.real(negative_mask).reduce(term, positive, negative, d)
 
 
-def _check_many(
-    positive: Tensor, many: Scores, credit: Credit, reducer: Reducer, negative_mask: Tensor | None
-) -> Tensor:
-    """Check what all losses with many negatives take; the negatives come back as one tensor [K, B]."""
+def _many(positive: Tensor, many: Scores, credit: Credit, reducer: Reducer, negative_mask: Tensor | None) -> Tensor:
+    """The negatives as one tensor [K, B], scored without gradients if need be, and all arguments checked."""
     checks.positive_scores(positive)
+    if callable(many):
+        items = checks.items_to_score(credit.negative_items, positive)
+        with torch.no_grad():
+            many = many(items)
     scores = checks.many_negative_scores(positive, many)
     checks.negative_mask(negative_mask, scores)
     credit.check(positive, scores)
     reducer.check(positive)
     return scores
+
+
+def _score_chosen(many: Scores, scores: Tensor, credit: Credit, chosen: Tensor) -> Tensor:
+    """The scores [B] of the chosen negatives, with gradients."""
+    if not callable(many) or credit.negative_items is None:
+        return at(scores, chosen)
+    return checks.scored_again(many(at(credit.negative_items, chosen)), scores)

@@ -53,6 +53,48 @@ ERRORS = {
     ),
     "num_items missing": (lambda: warp(num_items=None), TypeError, "num_items must be an int, got NoneType"),
     "num_items is a float": (lambda: warp(num_items=12.0), TypeError, "num_items must be an int, got float"),
+    # a scoring function
+    "function without ids": (
+        lambda: warp(many=lambda ids: MANY, negative_items=None),
+        ValueError,
+        r"negative_items was None; to score negatives by a function, give their ids, \[K, B\]",
+    ),
+    "function with ids [B]": (
+        lambda: warp(many=lambda ids: MANY, negative_items=ITEMS),
+        ValueError,
+        r"negative_items has shape \[4\]; expected \[K, B\], ids to be scored",
+    ),
+    "function with ids [B, K]": (
+        lambda: warp(many=lambda ids: MANY, negative_items=MANY_ITEMS.T),
+        ValueError,
+        r"negative_items has shape \[4, 3\] beside positive_scores \[4\]; .*use negative_items.T",
+    ),
+    "function with float ids": (
+        lambda: warp(many=lambda ids: MANY, negative_items=MANY),
+        TypeError,
+        "negative_items must be integer ids, got torch.float32",
+    ),
+    "function that scores one per pair": (
+        lambda: warp(many=lambda ids: P),
+        ValueError,
+        r"many_negative_scores has shape \[4\]; expected",
+    ),
+    "function that always scores all": (
+        lambda: warp(many=lambda ids: MANY),
+        ValueError,
+        r"many_negative_scores\(items\) for ids \[B\] has shape \[3, 4\] beside scores for ids \[K, B\] \[3, 4\]; "
+        r"expected \[4\]",
+    ),
+    "function that gives no tensor": (
+        lambda: warp(many=lambda ids: None),
+        TypeError,
+        "many_negative_scores must be",
+    ),
+    "a function for one negative": (
+        lambda: bpr(negative=lambda ids: P),
+        TypeError,
+        "negative_scores must be a torch.Tensor, got function",
+    ),
     # shapes
     "positive [B, 1]": (
         lambda: bpr(P[:, None]),

@@ -521,3 +521,70 @@ def test_triplet_loss_is_a_hinge_on_negative_distances():
     triplet = torch.nn.TripletMarginWithDistanceLoss(distance_function=squared_distance)
     scores = -squared_distance(anchor, positive), -squared_distance(anchor, negative)
     assert_close(pairloss.hinge_loss(*scores, squared=False), triplet(anchor, positive, negative))
+
+
+# --- score, choose, score again -------------------------------------------------------------------------
+
+
+def embeddings(seed=0, b=9):
+    """Vectors of users and items, each user's positives, and the function that scores items for them."""
+    generator = torch.Generator().manual_seed(seed)
+    users = torch.randn(b, 6, generator=generator, dtype=torch.float64, requires_grad=True)
+    items = torch.randn(NUM_ITEMS, 6, generator=generator, dtype=torch.float64, requires_grad=True)
+    return [users, items], lambda ids: (users * items[ids]).sum(-1)
+
+
+@pytest.mark.parametrize("name", MANY)
+@pytest.mark.parametrize("kind", ["none", "one", "three"])
+@pytest.mark.parametrize("which", [[], ["mask"], ["weights"], ["negative_mask"], ["mask", "weights", "negative_mask"]])
+def test_scoring_twice_gives_the_loss_and_gradients_of_scoring_once(name, kind, which):
+    for choice, seed in itertools.product(choices(name), range(3)):
+        ids = case(name, seed=seed)
+        i, j = ids["positive_items"], ids["negative_items"]
+        options = tables(kind, seed) | extra(name, which, seed=seed) | choice
+        vectors, score = embeddings(seed)
+        outcomes = []
+        for negatives in (score(j), score):
+            loss = function(name)(score(i), negatives, i, j, **options)
+            outcomes.append([loss, *torch.autograd.grad(loss, vectors)])
+        assert outcomes[0][1].abs().sum() > 0
+        for direct, twice in zip(*outcomes, strict=True):
+            assert_close(twice, direct, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", MANY)
+def test_scoring_twice_keeps_no_graph_of_what_was_not_chosen(name):
+    ids = case(name)
+    _, score = embeddings()
+    asked = []
+
+    def watched(items):
+        asked.append((items.shape, torch.is_grad_enabled()))
+        return score(items)
+
+    function(name)(score(ids["positive_items"]), watched, None, ids["negative_items"]).backward()
+    assert asked == [((5, 9), False), ((9,), True)]
+
+
+@pytest.mark.parametrize("name", MANY)
+def test_scoring_twice_compiles_and_goes_through_modules(name):
+    ids = case(name)
+    i, j = ids["positive_items"], ids["negative_items"]
+    vectors, score = embeddings()
+    direct = function(name)(score(i), score(j), i, j, **tables("one"))
+    module = {
+        "adaptive_bpr_loss": pairloss.AdaptiveBPRLoss,
+        "adaptive_hinge_loss": pairloss.AdaptiveHingeLoss,
+        "warp_loss": lambda *options: pairloss.WARPLoss(NUM_ITEMS, *options),
+    }[name](*tables("one").values())
+
+    @torch.compile(fullgraph=True, backend="aot_eager")
+    def step(users, items):
+        def score(ids):
+            return (users * items[ids]).sum(-1)
+
+        return module(score(i), score, i, j)
+
+    for loss in (module(score(i), score, i, j), step(*vectors)):
+        assert_close(loss, direct)
+    torch._dynamo.reset()

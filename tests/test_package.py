@@ -39,7 +39,18 @@ def test_the_losses_take_the_arguments_that_collies_users_know():
 
 
 def test_modules_import_one_way():
-    order = ["checks", "terms", "negatives", "reduction", "partial_credit", "losses", "lists", "ratings", "modules"]
+    order = [
+        "checks",
+        "datasets",
+        "terms",
+        "negatives",
+        "reduction",
+        "partial_credit",
+        "losses",
+        "lists",
+        "ratings",
+        "modules",
+    ]
     for position, name in enumerate(order):
         source = (ROOT / f"pairloss/{name}.py").read_text()
         imported = set(re.findall(r"^from pairloss\.(\w+) import", source, re.MULTILINE))
