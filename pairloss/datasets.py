@@ -206,17 +206,18 @@ def read_movielens_100k(archive: str | os.PathLike[str], *, minimum_rating: int 
         if not set(row[5:]) <= {"0", "1"}:
             raise ValueError(f"{place} has the genre flags {' '.join(row[5:])}; expected each 0 or 1")
         flags.append([flag == "1" for flag in row[5:]])
-    choices: set[tuple[int, int]] = set()
-    users: set[int] = set()
+    ratings: dict[tuple[int, int], int] = {}
     for place, row in _rows(archive, "u.data", 4, "\t"):
         user, item, rating, _ = (_integer(place, field) for field in row)
         if item not in item_of:
             raise ValueError(f"{place} rates item {item}, which u.item does not list")
-        users.add(user)
-        if rating >= minimum_rating:
-            choices.add((user, item_of[item]))
-    user_of = {user: number for number, user in enumerate(sorted(users))}
-    pairs = torch.tensor(sorted((user_of[user], item) for user, item in choices), dtype=torch.int64).reshape(-1, 2)
+        if (user, item_of[item]) in ratings:
+            raise ValueError(f"{place} rates item {item} for user {user} again; expected each pair once")
+        ratings[user, item_of[item]] = rating
+    users = sorted({user for user, _ in ratings})
+    user_of = {user: number for number, user in enumerate(users)}
+    chosen = sorted((user_of[user], item) for (user, item), rating in ratings.items() if rating >= minimum_rating)
+    pairs = torch.tensor(chosen, dtype=torch.int64).reshape(-1, 2)
     genres = torch.tensor(flags, dtype=torch.bool).reshape(len(titles), len(genre_names))
     return Interactions("MovieLens 100K", pairs[:, 0], pairs[:, 1], len(users), titles, genres, genre_names, None)
 
