@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN = .venv/bin
 REPOSITORY = $(shell sed -n 's/^Repository = "\(.*\)"/\1/p' pyproject.toml)
 
-.PHONY: help book test notebooks lint bench repository clean
+.PHONY: help book test digits notebooks lint bench tune repository clean
 
 help: ## List the tasks
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="	" read -r task does; do printf '  make %-12s%s\n' "$$task" "$$does"; done
@@ -17,7 +17,14 @@ book: .venv/ready ## Build the book as HTML, with warnings as errors, and print 
 test: export OMP_NUM_THREADS = 1 # tests run side by side, one thread each
 test: .venv/ready ## Run the tests and doctests, then re-run every chapter against its stored outputs
 	$(BIN)/pytest --numprocesses auto
-	$(BIN)/pytest --nbval --nbval-current-env --numprocesses auto --dist loadscope book/chapters
+	$(NBVAL)
+
+NBVAL = $(BIN)/pytest --nbval --nbval-current-env --numprocesses auto --dist loadscope book/chapters
+
+digits: .venv/ready ## Re-run the chapters with two threads and with other vector units: the stored digits must hold
+	OMP_NUM_THREADS=2 $(NBVAL)
+	OMP_NUM_THREADS=1 ATEN_CPU_CAPABILITY=default $(NBVAL)
+	OMP_NUM_THREADS=1 ATEN_CPU_CAPABILITY=avx2 $(NBVAL)
 
 notebooks: export OMP_NUM_THREADS = 1
 notebooks: .venv/ready ## Execute the chapters and store their outputs (one: make notebooks CHAPTER=standard_losses)
@@ -31,6 +38,9 @@ lint: .venv/ready ## Check format, style and types
 bench: .venv/ready ## Time the losses beside their published forms
 	$(BIN)/python benchmarks/pairs.py
 	$(BIN)/python benchmarks/lists.py
+
+tune: .venv/ready ## Give each loss its own step size and decay, as the training chapter reports (other data: ARCHIVE=ml-100k.zip)
+	$(BIN)/python benchmarks/training.py $(ARCHIVE)
 
 repository: ## Change the address of the repository everywhere: make repository URL=https://github.com/you/pairloss
 	@test -n "$(URL)" || { echo "make repository URL=https://github.com/you/pairloss"; exit 1; }

@@ -5,6 +5,9 @@ plain and the squared term for Collie's losses; −log(σ(x) + 1e-10) for log BP
 WARP the margins of all negatives, transposed, copied twice with a column of ones, binarised in place
 and searched with argmax.
 
+Below them, a training step of matrix factorisation whose loss is given the scores of all negatives, beside
+one whose loss is given the function that scores them (score, choose, score again).
+
 Both sides of a row run in turn, A B A B …, in one process; a ratio is the median of the ratios of
 neighbouring runs, with the quartiles beside it. Absolute times differ between machines and hours,
 ratios much less.
@@ -15,6 +18,7 @@ import ctypes
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -108,6 +112,28 @@ def cases(k: int, b: int) -> dict[str, tuple[Loss, Loss, tuple[Tensor, ...]]]:
     }
 
 
+def training_steps(k: int, b: int, dim: int = 64) -> dict[str, tuple[Loss, Loss, tuple[Tensor, ...]]]:
+    """For each loss a step that scores negatives twice, one that scores them once, and the embeddings of both."""
+    generator = torch.Generator().manual_seed(0)
+    users = torch.randn(b, dim, generator=generator).div_(dim).requires_grad_()
+    items = torch.randn(100_000, dim, generator=generator).div_(dim).requires_grad_()
+    positives = torch.randint(100_000, (b,), generator=generator)
+    negatives = torch.randint(100_000, (k, b), generator=generator)
+
+    def steps(loss: Loss) -> tuple[Loss, Loss, tuple[Tensor, ...]]:
+        def run(users: Tensor, items: Tensor, twice: bool) -> Tensor:
+            def score(ids: Tensor) -> Tensor:
+                return (users * torch.nn.functional.embedding(ids, items)).sum(-1)
+
+            many = score if twice else score(negatives)
+            return loss(score(positives), many, 100_000, positives, negatives)
+
+        return partial(run, twice=True), partial(run, twice=False), (users, items)
+
+    names = "adaptive_bpr", "adaptive_hinge", "warp"
+    return {name: steps(getattr(pairloss, f"{name}_loss")) for name in names}
+
+
 def step(loss: Loss, scores: tuple[Tensor, ...]) -> float:
     """Seconds of one forward and backward."""
     start = time.perf_counter()
@@ -153,6 +179,14 @@ def main() -> None:
             first, median, third = statistics.quantiles(compare(ours, published, scores, seconds), n=4)
             size = f"{k}, {b}" if scores[1].ndim == 2 else f"{b}"
             print(f"| {name} | {size} | {median:.2f} | {first:.2f} – {third:.2f} |", flush=True)
+
+    print("\n| training step | K, B | scored once / scored twice: median | quartiles |")
+    print("|---|---|---|---|")
+    for k, b in [(10, 1024), (50, 16_384)]:
+        for name, (twice, once, embeddings) in training_steps(k, b).items():
+            torch.testing.assert_close(twice(*embeddings), once(*embeddings))
+            first, median, third = statistics.quantiles(compare(twice, once, embeddings, seconds), n=4)
+            print(f"| {name} | {k}, {b} | {median:.2f} | {first:.2f} – {third:.2f} |", flush=True)
 
     # From here on every large block is mapped and unmapped on its own, or freed memory would hide a peak.
     m_mmap_threshold = -3

@@ -5,6 +5,7 @@ python book/execute.py standard_losses     that one
 """
 
 import base64
+import os
 import sys
 from pathlib import Path
 
@@ -16,6 +17,7 @@ CHAPTERS = Path(__file__).parent / "chapters"
 
 
 def execute(source: Path) -> None:
+    os.environ["TQDM_DISABLE"] = "1"  # a progress bar is for who waits; nothing of it is stored
     notebook = jupytext.read(source)
     NotebookClient(notebook, record_timing=False, coalesce_streams=True, timeout=600).execute(cwd=source.parent)
     notebook.metadata = {key: notebook.metadata[key] for key in ("accelerator", "kernelspec")}
