@@ -27,7 +27,7 @@ Shared arguments:
     reduction: "mean", :math:`\sum w \ell / \sum w` over the pairs that count; "sum"; or "none", one
         value per pair, [B], 0 where masked
 
-Score, choose, score again:
+Scoring twice:
     A loss that chooses one of K negatives has no gradient for the others. Given a scoring function instead
     of scores, it scores all K without gradients, chooses, and scores the chosen ones again with gradients:
     the same loss and the same gradients, without the graph of K · B scores. The function must give an

@@ -5,7 +5,7 @@ import torch
 from torch.testing import assert_close
 
 from tests.oracles import LOSSES, MANY, function
-from tests.test_losses import case, choices, extra, tables
+from tests.test_losses import case, choices, embeddings, extra, tables
 
 pytestmark = [
     pytest.mark.gpu,
@@ -49,3 +49,27 @@ def test_autocast_on_the_gpu_changes_nothing(name):
     with torch.autocast("cuda", torch.float16):
         inside = function(name)(**batch)
     assert_close(inside, function(name)(**batch))
+
+
+@pytest.mark.parametrize("name", MANY)
+@pytest.mark.parametrize("kind", ["none", "three"])
+def test_scoring_twice_equals_the_cpu_without_waiting(name, kind):
+    options = tables(kind) | extra(name, ["mask", "weights", "negative_mask"], b=500)
+    ids = case(name, b=500)
+    outcomes = []
+    for move, mode in ((lambda value: value, "default"), (to_gpu, "error")):
+        users, items = (move(vectors.detach()).requires_grad_() for vectors in embeddings(b=500)[0])
+        i, j, batch = move(ids["positive_items"]), move(ids["negative_items"]), move(options)
+
+        def score(ids, users=users, items=items):
+            return (users * items[ids]).sum(-1)
+
+        function(name)(score(i), score, i, j, **batch)  # first calls may load kernels
+        torch.cuda.set_sync_debug_mode(mode)
+        try:
+            loss = function(name)(score(i), score, i, j, **batch)
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+        outcomes.append([loss, *torch.autograd.grad(loss, [users, items])])
+    for expected, actual in zip(*outcomes, strict=True):
+        assert_close(actual.cpu(), expected)
