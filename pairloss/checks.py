@@ -141,11 +141,11 @@ def items_to_score(items: Tensor | None, positive: Tensor) -> Tensor:
     return items
 
 
-def scored_again(again: Tensor, scores: Tensor) -> Tensor:
-    """``again`` is what a scoring function made of the ids [B] of the chosen among K · B: scores [B]."""
-    _tensor("many_negative_scores(items)", again, "floating (float16, bfloat16, float32 or float64)", FLOATS)
-    _beside("many_negative_scores(items) for ids [B]", again, scores, "scores for ids [K, B]", list(scores.shape[1:]))
-    return again
+def scored(scores: Tensor, items: Tensor) -> Tensor:
+    """``scores`` is what a scoring function made of ``items``: floating, one for each."""
+    _tensor("many_negative_scores(ids)", scores, "floating (float16, bfloat16, float32 or float64)", FLOATS)
+    _beside("many_negative_scores(ids)", scores, items, "ids", list(items.shape))
+    return scores
 
 
 def negative_mask(mask: Any, many: Tensor, name: str = "many_negative_scores") -> None:

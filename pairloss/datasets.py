@@ -5,10 +5,12 @@ Both come as :class:`~pairloss.datasets.Interactions`. Nothing is downloaded unl
 
 import hashlib
 import os
+import tempfile
 import zipfile
 from http.client import HTTPException
 from pathlib import Path
 from typing import NamedTuple
+from urllib.request import urlopen
 
 import torch
 from torch import Tensor
@@ -17,6 +19,7 @@ from pairloss import checks
 
 MOVIELENS_100K = "https://files.grouplens.org/datasets/movielens/ml-100k.zip"
 MOVIELENS_100K_SHA256 = "50d2a982c66986937beb9ffb3aa76efe955bf3d5c6b761f4e3a7cd717c6a3229"
+_MOST_BYTES = 2**27  # many times what any file of the archive has
 
 # For the made films: the words of a title tell its genre. The commonest genre comes first.
 _NOUNS = {
@@ -84,11 +87,11 @@ def generate(
 
     Args:
         seed: every seed is another world; the same seed gives the same one. torch's own random state
-            is left as it was.
+            is borrowed and put back, so call this from one thread at a time.
         num_users: U, at least 1
         num_items: N, at least 12
         genre_share: how much of taste is genre, between 0 and 1
-        skew: how unequal the popularity of the films is, at least 0, the same for all
+        skew: how unequal the popularity of the films is, from 0, the same for all, to 100
 
     Returns:
         :class:`~pairloss.datasets.Interactions`, with ``utilities``, on the CPU.
@@ -101,14 +104,14 @@ def generate(
     >>> films.genres.shape, films.titles[0]
     (torch.Size([1000, 12]), 'The Last Daughter')
     """
-    checks.count("seed", seed, 0)
+    checks.count("seed", seed, 0, 2**63 - 1)
     checks.count("num_users", num_users, 1)
     checks.count("num_items", num_items, 12)
     checks.number("genre_share", genre_share, above_0=False, at_most=1)
-    checks.number("skew", skew, above_0=False)
+    checks.number("skew", skew, above_0=False, at_most=100)
     share = torch.arange(1, len(_NOUNS) + 1, dtype=torch.float64) ** -0.7
     with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)
+        torch.default_generator.manual_seed(int(seed))
         drawn = _ordered_draws(share.log().expand(num_items, -1))
         wanted = torch.randint(1, 4, (num_items, 1))
         genres = torch.zeros(num_items, len(_NOUNS), dtype=torch.bool).scatter_(
@@ -118,7 +121,7 @@ def generate(
         people = _vectors(tastes.sample(torch.Size([num_users])), genre_share)
         films = _vectors(genres.double(), genre_share)
         rank = torch.randperm(num_items)
-        utilities = 8 * people @ films.T - skew * torch.log(rank + 5.0).double()
+        utilities = 8 * people @ films.T - float(skew) * torch.log(rank.double() + 5)
         chosen = _ordered_draws(utilities)
         geometric = torch.empty(num_users, 1, dtype=torch.float64).geometric_(1 / 24)
         counts = (6 + geometric).clamp(max=num_items // 6)
@@ -145,30 +148,20 @@ def movielens_100k(cache: str | os.PathLike[str] | None = None, *, minimum_ratin
 
     Raises:
         ConnectionError: where the archive is not in the cache and cannot be downloaded
-        ValueError: for an archive that is not the expected one
+        TypeError: for a ``cache`` that is no path or a ``minimum_rating`` that is no int
+        ValueError: for a download that is not the expected archive, a ``minimum_rating`` that is not 1 to 5
 
     Source: Harper and Konstan, The MovieLens Datasets, ACM TiiS 5(4), 2015, doi:10.1145/2827872;
     https://grouplens.org/datasets/movielens/100k/
 
     >>> films = movielens_100k()  # doctest: +SKIP
     """
-    folder = Path(cache or os.environ.get("PAIRLOSS_CACHE") or Path.home() / ".cache/pairloss")
-    archive = folder / "ml-100k.zip"
-    if not archive.is_file() or _sha256(archive) != MOVIELENS_100K_SHA256:
-        folder.mkdir(parents=True, exist_ok=True)
-        try:
-            # Downloads beside the archive, compares the checksum and only then takes its place.
-            torch.hub.download_url_to_file(MOVIELENS_100K, str(archive), MOVIELENS_100K_SHA256, progress=False)
-        except (OSError, HTTPException) as error:
-            raise ConnectionError(
-                f"cannot download {MOVIELENS_100K} ({error}). Without a network, copy the file to {archive} by hand, "
-                "or use pairloss.datasets.generate(), which needs none"
-            ) from error
-        except RuntimeError as error:
-            raise ValueError(
-                f"what came from {MOVIELENS_100K} is not the archive that was expected: {error}. "
-                "The download was broken or the file has changed; nothing was kept"
-            ) from error
+    checks.count("minimum_rating", minimum_rating, 1, 5)
+    if cache is None:
+        cache = os.environ.get("PAIRLOSS_CACHE") or "~/.cache/pairloss"
+    archive = _path("cache", cache) / "ml-100k.zip"
+    if not archive.is_file() or _sha256(archive.read_bytes()) != MOVIELENS_100K_SHA256:
+        _download(archive)
     return read_movielens_100k(archive, minimum_rating=minimum_rating)
 
 
@@ -186,18 +179,23 @@ def read_movielens_100k(archive: str | os.PathLike[str], *, minimum_rating: int 
 
     Raises:
         FileNotFoundError: where there is no such file
-        TypeError: for a ``minimum_rating`` that is no int
-        ValueError: for one that is not 1 to 5, for a broken archive, a missing file, and a line that does
-            not fit the format, by its number
+        TypeError: for an ``archive`` that is no path or a ``minimum_rating`` that is no int
+        ValueError: for a ``minimum_rating`` that is not 1 to 5, for a broken archive, a missing file, and a
+            line that does not fit the format, by its number
 
     >>> read_movielens_100k("ml-100k.zip")  # doctest: +SKIP
     """
     checks.count("minimum_rating", minimum_rating, 1, 5)
-    genre_names = [name for _, (name, _) in _rows(archive, "u.genre", 2)]
+    path = _path("archive", archive)
+    genre_names: list[str] = []
+    for place, (name, number) in _rows(path, "u.genre", 2):
+        if _integer(place, number) != len(genre_names):
+            raise ValueError(f"{place} has the number {number}; expected {len(genre_names)}, in the order of the flags")
+        genre_names.append(name)
     item_of: dict[int, int] = {}
     titles: list[str] = []
     flags: list[list[bool]] = []
-    for place, row in _rows(archive, "u.item", 5 + len(genre_names)):
+    for place, row in _rows(path, "u.item", 5 + len(genre_names)):
         item = _integer(place, row[0])
         if item in item_of:
             raise ValueError(f"{place} lists item {item} again; expected each once")
@@ -207,8 +205,10 @@ def read_movielens_100k(archive: str | os.PathLike[str], *, minimum_rating: int 
             raise ValueError(f"{place} has the genre flags {' '.join(row[5:])}; expected each 0 or 1")
         flags.append([flag == "1" for flag in row[5:]])
     ratings: dict[tuple[int, int], int] = {}
-    for place, row in _rows(archive, "u.data", 4, "\t"):
+    for place, row in _rows(path, "u.data", 4, "\t"):
         user, item, rating, _ = (_integer(place, field) for field in row)
+        if not 1 <= rating <= 5:
+            raise ValueError(f"{place} has the rating {rating}; expected 1 to 5")
         if item not in item_of:
             raise ValueError(f"{place} rates item {item}, which u.item does not list")
         if (user, item_of[item]) in ratings:
@@ -217,9 +217,9 @@ def read_movielens_100k(archive: str | os.PathLike[str], *, minimum_rating: int 
     users = sorted({user for user, _ in ratings})
     user_of = {user: number for number, user in enumerate(users)}
     chosen = sorted((user_of[user], item) for (user, item), rating in ratings.items() if rating >= minimum_rating)
-    pairs = torch.tensor(chosen, dtype=torch.int64).reshape(-1, 2)
+    chosen_users, chosen_items = torch.tensor(chosen, dtype=torch.int64).reshape(-1, 2).T.contiguous()
     genres = torch.tensor(flags, dtype=torch.bool).reshape(len(titles), len(genre_names))
-    return Interactions("MovieLens 100K", pairs[:, 0], pairs[:, 1], len(users), titles, genres, genre_names, None)
+    return Interactions("MovieLens 100K", chosen_users, chosen_items, len(users), titles, genres, genre_names, None)
 
 
 def _ordered_draws(log_weights: Tensor) -> Tensor:
@@ -248,24 +248,57 @@ def _titles(genres: list[str]) -> list[str]:
     return titles
 
 
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+def _path(name: str, value: str | os.PathLike[str]) -> Path:
+    if not isinstance(value, str | os.PathLike):
+        raise TypeError(f"{name} must be a path, got {type(value).__name__}")
+    return Path(value).expanduser()
 
 
-def _rows(
-    archive: str | os.PathLike[str], name: str, columns: int, separator: str = "|"
-) -> list[tuple[str, list[str]]]:
-    """The rows of one file of the archive, each with the place where it stands."""
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _download(archive: Path) -> None:
+    """Fetch the archive, check it, and only then put it in its place, whole."""
+    if archive.is_dir():
+        raise ValueError(f"{archive} is a folder; expected the archive, or nothing yet")
     try:
-        with zipfile.ZipFile(archive) as opened:
-            text = opened.read(f"ml-100k/{name}").decode("latin-1")
-    except zipfile.BadZipFile as error:
-        raise ValueError(f"{archive} is not a complete zip archive ({error}); download it again") from error
-    except KeyError as error:
-        raise ValueError(f"{archive} has no ml-100k/{name}; expected an archive like MovieLens 100K") from error
+        with urlopen(MOVIELENS_100K, timeout=60) as response:
+            content = response.read(_MOST_BYTES)
+    except (OSError, HTTPException, ValueError) as error:
+        wrong = " What lies there now is not that file." if archive.exists() else ""
+        raise ConnectionError(
+            f"cannot download {MOVIELENS_100K} ({error}). Without a network, copy the file to {archive} by hand, "
+            f"or use pairloss.datasets.generate(), which needs none.{wrong}"
+        ) from error
+    if _sha256(content) != MOVIELENS_100K_SHA256:
+        raise ValueError(
+            f"{len(content)} bytes came from {MOVIELENS_100K} with the SHA-256 {_sha256(content)}; expected "
+            f"{MOVIELENS_100K_SHA256}. The download broke off or the file has changed; nothing was kept"
+        )
+    archive.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=archive.parent) as beside:
+        whole = Path(beside) / archive.name
+        whole.write_bytes(content)
+        whole.replace(archive)
+
+
+def _rows(archive: Path, name: str, columns: int, separator: str = "|") -> list[tuple[str, list[str]]]:
+    """The rows of one file of the archive, each with the place where it stands."""
+    with archive.open("rb") as file:
+        try:
+            with zipfile.ZipFile(file) as opened:
+                member = opened.getinfo(f"ml-100k/{name}")
+                text = opened.read(member).decode("latin-1") if member.file_size < _MOST_BYTES else None
+        except KeyError as error:
+            raise ValueError(f"{archive} has no ml-100k/{name}; expected an archive like MovieLens 100K") from error
+        except Exception as error:  # damage can surface in zipfile or in any of its decompressors
+            raise ValueError(f"{archive} is not a complete zip archive ({error!r}); download it again") from error
+    if text is None:
+        raise ValueError(f"{archive} unpacks to {member.file_size} bytes in ml-100k/{name}; expected far fewer")
     rows = []
     for number, line in enumerate(text.split("\n"), 1):  # splitlines would split at Latin-1 letters too
-        line = line.rstrip("\r")
+        line = line.removesuffix("\r")
         if line:
             row, place = line.split(separator), f"{name}, line {number},"
             if len(row) != columns:
@@ -275,7 +308,6 @@ def _rows(
 
 
 def _integer(place: str, field: str) -> int:
-    try:
-        return int(field)
-    except ValueError:
-        raise ValueError(f"{place} has {field!r}; expected an integer") from None
+    if not (field.isascii() and field.isdigit()):
+        raise ValueError(f"{place} has {field!r}; expected an integer")
+    return int(field)

@@ -31,7 +31,8 @@ Scoring twice:
     A loss that chooses one of K negatives has no gradient for the others. Given a scoring function instead
     of scores, it scores all K without gradients, chooses, and scores the chosen ones again with gradients:
     the same loss and the same gradients, without the graph of K · B scores. The function must give an
-    item the same score twice, so without dropout.
+    item the same score twice, so without dropout and without a cache of what it computed without gradients;
+    it is asked for all ids, masked ones too.
 
     >>> users, items = torch.randn(4, 8), torch.randn(100, 8, requires_grad=True)
     >>> def score(ids):
@@ -52,6 +53,7 @@ Errors:
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Literal, get_args
 
 import torch
@@ -277,8 +279,9 @@ def warp_loss(
     credit = Credit(positive_items, negative_items, metadata, metadata_weights)
     reducer = Reducer(mask, weights, squared, reduction)
     checks.choice("rank_weight", rank_weight, get_args(RankWeight))
-    many = _many(positive_scores, many_negative_scores, credit, reducer, negative_mask)
-    checks.num_items(num_items, many.shape[0])
+    rows = _check_many(positive_scores, many_negative_scores, credit, reducer, negative_mask)
+    checks.num_items(num_items, rows.shape[0])
+    many = _score(many_negative_scores, rows)
 
     dtype = computed_in(positive_scores, many)
     d = credit.ideal_difference(dtype)
@@ -353,7 +356,7 @@ def _adaptive(
 ) -> Tensor:
     """The negative is the hardest of K; its partial credit alone is looked up."""
     checks.choice("hardest_by", hardest_by, get_args(HardestBy))
-    scores = _many(positive, many, credit, reducer, negative_mask)
+    scores = _score(many, _check_many(positive, many, credit, reducer, negative_mask))
     dtype = computed_in(positive, scores)
     by_score = hardest_by == "score" or not credit.metadata
     if by_score and negative_mask is None and not callable(many):
@@ -366,22 +369,39 @@ def _adaptive(
     return reducer.real(negative_mask).reduce(term, positive, negative, d)
 
 
-def _many(positive: Tensor, many: Scores, credit: Credit, reducer: Reducer, negative_mask: Tensor | None) -> Tensor:
-    """The negatives as one tensor [K, B], scored without gradients if need be, and all arguments checked."""
+def _check_many(
+    positive: Tensor, many: Scores, credit: Credit, reducer: Reducer, negative_mask: Tensor | None
+) -> Tensor:
+    """Check all arguments and give what negatives there are, [K, B]: their scores, or ids that are yet to be scored."""
     checks.positive_scores(positive)
     if callable(many):
-        items = checks.items_to_score(credit.negative_items, positive)
-        with torch.no_grad():
-            many = many(items)
-    scores = checks.many_negative_scores(positive, many)
-    checks.negative_mask(negative_mask, scores)
-    credit.check(positive, scores)
+        rows = checks.items_to_score(credit.negative_items, positive)
+    else:
+        rows = checks.many_negative_scores(positive, many)
+    checks.negative_mask(negative_mask, rows)
+    credit.check(positive, rows)
     reducer.check(positive)
-    return scores
+    return rows
+
+
+def _score(many: Scores, rows: Tensor) -> Tensor:
+    """The scores [K, B] to choose by, from what ``_check_many`` gave."""
+    if not callable(many):
+        return rows
+    with torch.no_grad(), _uncached_autocast(rows.device.type):
+        return checks.scored(many(rows), rows)
 
 
 def _score_chosen(many: Scores, scores: Tensor, credit: Credit, chosen: Tensor) -> Tensor:
     """The scores [B] of the chosen negatives, with gradients."""
     if not callable(many) or credit.negative_items is None:
         return at(scores, chosen)
-    return checks.scored_again(many(at(credit.negative_items, chosen)), scores)
+    items = at(credit.negative_items, chosen)
+    return checks.scored(many(items), items)
+
+
+def _uncached_autocast(device: str) -> AbstractContextManager[object]:
+    # Before torch 2.10 autocast keeps the weights that it cast without gradients, also for scoring with gradients.
+    if not (torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)):
+        return nullcontext()
+    return torch.autocast(device, cache_enabled=False)

@@ -2,8 +2,12 @@
 
 import hashlib
 import http.server
+import math
+import re
+import socket
 import threading
 import zipfile
+from pathlib import Path
 
 import pytest
 import torch
@@ -70,13 +74,45 @@ def test_utilities_are_genres_beside_eight_dimensions_less_popularity(genre_shar
     assert torch.linalg.matrix_rank(films.utilities) == rank
 
 
-def test_the_popularity_in_the_utilities_is_that_of_the_docstring():
-    # genre_share 1 leaves genres only, whose inner products lie between 0 and 1; what is left is popularity.
-    films = datasets.generate(num_items=50, genre_share=1.0, skew=2.0)
-    popularity = 2.0 * torch.log(torch.arange(50) + 5.0).double()
-    least = films.utilities.amin(0).sort(descending=True).values  # somebody likes none of a film's genres: about 0
-    assert_close(least, -popularity, rtol=0, atol=0.5)
-    assert films.utilities.max() <= 8 - popularity.min()
+def test_popularity_is_that_of_the_docstring():
+    # The same seed with and without skew: what is left is popularity, film by film.
+    flat, skewed = (datasets.generate(num_users=20, num_items=50, skew=skew) for skew in (0.0, 2.0))
+    popularity = skewed.utilities - flat.utilities
+    assert_close(popularity, popularity[:1].expand_as(popularity))
+    ranked = popularity[0].sort(descending=True)
+    assert_close(ranked.values, -2.0 * torch.log(torch.arange(50).double() + 5))
+    assert ranked.indices.tolist() != list(range(50))  # not in the order of the ids
+
+
+def single_genre(films):
+    """What users get from films of a single genre, for each genre the mean over such films, in eighths: [U, G]."""
+    single = films.genres.sum(1) == 1
+    of = films.genres.int().argmax(1)
+    return torch.stack([films.utilities[:, single & (of == genre)].mean(1) / 8 for genre in range(12)], 1)
+
+
+def test_tastes_are_unit_vectors_from_a_dirichlet():
+    # With genres alone, a film of a single genre gives a user that component of their unit vector, times 8.
+    tastes = single_genre(datasets.generate(num_users=4000, num_items=600, genre_share=1.0, skew=0.0))
+    assert_close(tastes.square().sum(1), torch.ones(4000, dtype=torch.float64))
+    shares = tastes / tastes.sum(1, keepdim=True)
+    # E Σ p² of Dirichlet(¼) over 12 genres is (¼ + 1) / (12 · ¼ + 1).
+    assert shares.square().sum(1).mean() == pytest.approx(1.25 / 4, abs=0.01)
+
+
+@pytest.mark.parametrize("genre_share", [0.3, 0.8])
+def test_genre_has_its_share_of_the_squared_length(genre_share):
+    # The Gaussian parts of many films cancel; what is left of a unit vector's length is the share.
+    tastes = single_genre(datasets.generate(num_users=300, num_items=20_000, genre_share=genre_share, skew=0.0))
+    assert tastes.square().sum(1).sqrt().mean() == pytest.approx(genre_share, abs=0.02)
+
+
+def test_numbers_of_choices_are_six_and_a_geometric_draw():
+    counts = torch.bincount(datasets.generate(num_users=6000).users, minlength=6000).double()
+    p = 1 / 24
+    ks = torch.arange(1, 5000, dtype=torch.float64)
+    mean = ((6 + ks).clamp(max=166) * p * (1 - p) ** (ks - 1)).sum()
+    assert abs(counts.mean() - mean) < 2 * counts.std() / 6000**0.5
 
 
 def test_choices_follow_the_utilities():
@@ -117,7 +153,24 @@ def test_seeds_make_worlds_and_leave_the_random_state_alone():
     assert torch.equal(before, torch.get_rng_state())
     for left, right in zip(one, same, strict=True):
         assert torch.equal(left, right) if isinstance(left, torch.Tensor) else left == right
-    assert not torch.equal(one.utilities, other.utilities)
+    third = datasets.generate(3, num_users=50, num_items=60)
+    for left, right in ((one, other), (one, third), (other, third)):
+        assert not torch.equal(left.utilities, right.utilities)
+    numpy_seed = datasets.generate(torch.tensor(1).numpy()[()], num_users=50, num_items=60)
+    assert torch.equal(numpy_seed.utilities, one.utilities)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_the_world_does_not_depend_on_the_default_dtype(dtype):
+    expected = datasets.generate(1, num_users=50, num_items=60)
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        films = datasets.generate(1, num_users=50, num_items=60)
+    finally:
+        torch.set_default_dtype(before)
+    assert torch.equal(films.utilities, expected.utilities)
+    assert torch.equal(films.items, expected.items)
 
 
 @pytest.mark.parametrize(
@@ -127,6 +180,11 @@ def test_seeds_make_worlds_and_leave_the_random_state_alone():
         ({"seed": -1}, ValueError, "seed was -1; expected at least 0"),
         ({"num_users": 0}, ValueError, "num_users was 0; expected at least 1"),
         ({"num_items": 11}, ValueError, "num_items was 11; expected at least 12"),
+        ({"seed": True}, TypeError, "seed must be an int, got bool"),
+        ({"seed": 2**64}, ValueError, "seed was 18446744073709551616; expected at least 0 and at most"),
+        ({"skew": True}, TypeError, "skew must be a float, got bool"),
+        ({"skew": math.inf}, ValueError, "skew was inf; expected a finite number of at least 0 and at most 100"),
+        ({"skew": math.nan}, ValueError, "skew was nan"),
         ({"genre_share": 1.5}, ValueError, "genre_share was 1.5; expected a finite number of at least 0 and at most 1"),
         ({"genre_share": "all"}, TypeError, "genre_share must be a float, got str"),
         ({"skew": -1.0}, ValueError, "skew was -1.0; expected a finite number of at least 0"),
@@ -143,6 +201,9 @@ def test_generate_names_what_is_wrong(arguments, error, message):
 def test_reads_ids_with_gaps(tmp_path):
     films = datasets.read_movielens_100k(archive(tmp_path / "small.zip"))
     check_structure(films)
+    assert films.name == "MovieLens 100K"
+    assert films.users.is_contiguous()
+    assert films.items.is_contiguous()
     assert films.titles == ["Toy Story (1995)", "Café Society\x85 (1995)", "unknown"]
     assert films.genre_names == ["unknown", "Action", "Comedy"]
     assert films.genres.int().tolist() == [[0, 0, 1], [0, 1, 1], [1, 0, 0]]
@@ -168,6 +229,11 @@ def test_an_archive_without_ratings_is_empty_and_windows_line_ends_are_read(tmp_
     ("changes", "message"),
     [
         ({"u_data": RATINGS + "7\t1\t5\n"}, "u.data, line 6, has 3 columns; expected 4"),
+        ({"u_data": RATINGS + "7\t1\t5\t0\t0\n"}, "u.data, line 6, has 5 columns; expected 4"),
+        ({"u_data": RATINGS + "12\t1\t5\tnoon\n"}, "u.data, line 6, has 'noon'; expected an integer"),
+        ({"u_data": RATINGS + "12\t1\t1_0\t0\n"}, "u.data, line 6, has '1_0'; expected an integer"),
+        ({"u_data": RATINGS + "12\t1\t7\t0\n"}, "u.data, line 6, has the rating 7; expected 1 to 5"),
+        ({"u_genre": "unknown|0\nComedy|2\nAction|1\n"}, "u.genre, line 2, has the number 2; expected 1"),
         ({"u_data": RATINGS + "7\tone\t5\t0\n"}, "u.data, line 6, has 'one'; expected an integer"),
         ({"u_data": RATINGS + "7\t5\t5\t0\n"}, "u.data, line 6, rates item 5, which u.item does not list"),
         (
@@ -198,9 +264,38 @@ def test_a_truncated_or_damaged_archive_is_no_archive(tmp_path):
             datasets.read_movielens_100k(tmp_path / "broken.zip")
     with pytest.raises(FileNotFoundError):
         datasets.read_movielens_100k(tmp_path / "nowhere.zip")
+    with pytest.raises(TypeError, match="archive must be a path, got NoneType"):
+        datasets.read_movielens_100k(None)
     for rating, error in ((0, ValueError), (6, ValueError), (4.5, TypeError)):
         with pytest.raises(error, match="minimum_rating"):
             datasets.read_movielens_100k(tmp_path / "small.zip", minimum_rating=rating)
+
+
+@pytest.mark.parametrize("compression", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_damage_in_compressed_data_is_named_or_does_not_matter(tmp_path, compression):
+    path = tmp_path / "small.zip"
+    generator = torch.Generator().manual_seed(0)
+    with zipfile.ZipFile(path, "w", compression) as opened:
+        for name, text in (("u.genre", GENRES), ("u.item", ITEMS), ("u.data", RATINGS)):
+            opened.writestr(f"ml-100k/{name}", text.encode("latin-1"))
+    expected = str(datasets.read_movielens_100k(path))
+    whole, refused = path.read_bytes(), []
+    for place in torch.randint(len(whole), (300,), generator=generator).tolist():
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 0xFF]) + whole[place + 1 :])
+        try:
+            assert str(datasets.read_movielens_100k(path)) == expected
+        except ValueError as error:
+            refused.append(str(error))
+    assert len(refused) > 150
+    for message in refused:
+        assert re.search(r"not a complete zip archive|has no ml-100k|unpacks to", message)
+
+
+def test_an_archive_that_unpacks_to_very_much_is_not_read(tmp_path, monkeypatch):
+    archive(tmp_path / "small.zip")
+    monkeypatch.setattr(datasets, "_MOST_BYTES", 50)
+    with pytest.raises(ValueError, match=r"unpacks to \d+ bytes in ml-100k/u.item; expected far fewer"):
+        datasets.read_movielens_100k(tmp_path / "small.zip")
 
 
 # --- downloading --------------------------------------------------------------------------------------------
@@ -247,28 +342,60 @@ def test_downloads_once_into_the_cache_and_nowhere_else(server, tmp_path, monkey
     monkeypatch.setenv("PAIRLOSS_CACHE", str(tmp_path / "elsewhere"))
     datasets.movielens_100k()
     assert names(tmp_path / "elsewhere") == ["ml-100k.zip"]
+    datasets.movielens_100k(tmp_path / "argument")
+    assert names(tmp_path / "argument") == ["ml-100k.zip"]
     monkeypatch.delenv("PAIRLOSS_CACHE")
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     datasets.movielens_100k()
     assert names(tmp_path / "home") == [".cache", "ml-100k.zip", "pairloss"]
+    asked = server.requests
+    datasets.movielens_100k("~/.cache/pairloss")
+    assert server.requests == asked
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"cache": 0}, TypeError, "cache must be a path, got int"),
+        ({"minimum_rating": 6}, ValueError, "minimum_rating was 6; expected at least 1 and at most 5"),
+        ({"minimum_rating": True}, TypeError, "minimum_rating must be an int, got bool"),
+    ],
+)
+def test_arguments_are_checked_before_anything_is_downloaded(server, arguments, error, message):
+    with pytest.raises(error, match=message):
+        datasets.movielens_100k(**arguments)
+    assert server.requests == 0
 
 
 def test_a_broken_download_is_never_a_good_cache(server, tmp_path):
     cache = tmp_path / "cache"
     server.breaks_off = True
-    with pytest.raises(ValueError, match=r"not the archive that was expected: .*nothing was kept"):
+    with pytest.raises(ValueError, match=r"^\d+ bytes came from http.*nothing was kept$"):
         datasets.movielens_100k(cache)
-    assert names(cache) == []
+    assert not cache.exists()
     server.breaks_off = False
     good, server.content = server.content, server.content + b"x"
-    with pytest.raises(ValueError, match="not the archive that was expected"):
+    with pytest.raises(ValueError, match="bytes came from"):
         datasets.movielens_100k(cache)
-    assert names(cache) == []
+    assert not cache.exists()
+    cache.mkdir()
     # A file that is there but is not the right one is fetched anew.
     (cache / "ml-100k.zip").write_bytes(good[:100])
     server.content = good
     assert datasets.movielens_100k(cache).num_users == 3
     assert (cache / "ml-100k.zip").read_bytes() == good
+
+
+def test_a_write_that_breaks_off_leaves_nothing(server, tmp_path, monkeypatch):
+    def half(path, content):
+        with path.open("wb") as file:
+            file.write(content[: len(content) // 2])
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "write_bytes", half)
+    with pytest.raises(KeyboardInterrupt):
+        datasets.movielens_100k(tmp_path / "cache")
+    assert names(tmp_path / "cache") == []
 
 
 def test_offline_says_what_to_do(server, tmp_path, monkeypatch):
@@ -281,7 +408,31 @@ def test_offline_says_what_to_do(server, tmp_path, monkeypatch):
         match=r"cannot download http://127.0.0.1:9/ml-100k.zip \(.*\)\. Without a network, copy the file",
     ):
         datasets.movielens_100k(tmp_path / "empty")
-    assert names(tmp_path / "empty") == []
+    assert not (tmp_path / "empty").exists()
+    (cache / "ml-100k.zip").write_bytes(b"something else")
+    with pytest.raises(ConnectionError, match=r"What lies there now is not that file\.$"):
+        datasets.movielens_100k(cache)
+    assert (cache / "ml-100k.zip").read_bytes() == b"something else"
+    (tmp_path / "folder/ml-100k.zip").mkdir(parents=True)
+    with pytest.raises(ValueError, match="is a folder; expected the archive"):
+        datasets.movielens_100k(tmp_path / "folder")
+
+
+def test_an_answer_that_is_not_http_is_no_download(tmp_path, monkeypatch):
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        monkeypatch.setattr(datasets, "MOVIELENS_100K", f"http://127.0.0.1:{listening.getsockname()[1]}/ml-100k.zip")
+
+        def answer():
+            connection, _ = listening.accept()
+            connection.recv(1000)
+            connection.sendall(b"what?\r\n\r\n")
+            connection.close()
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        with pytest.raises(ConnectionError, match="cannot download"):
+            datasets.movielens_100k(tmp_path)
+        thread.join()
 
 
 def test_the_real_address_is_encrypted_and_checked():

@@ -74,21 +74,40 @@ ERRORS = {
         TypeError,
         "negative_items must be integer ids, got torch.float32",
     ),
+    "function with float ids and no positives": (
+        lambda: warp(many=lambda ids: MANY, items=None, negative_items=MANY),
+        TypeError,
+        "negative_items must be integer ids, got torch.float32",
+    ),
+    "function and positives [B, 1]": (
+        lambda: warp(P[:, None], many=lambda ids: MANY),
+        ValueError,
+        r"positive_scores has shape \[4, 1\]; expected one dimension",
+    ),
     "function that scores one per pair": (
         lambda: warp(many=lambda ids: P),
         ValueError,
-        r"many_negative_scores has shape \[4\]; expected",
+        r"many_negative_scores\(ids\) has shape \[4\] beside ids \[3, 4\]; expected \[3, 4\]",
+    ),
+    "function that scores too few": (
+        lambda: warp(many=lambda ids: MANY[:2], items=None),
+        ValueError,
+        r"many_negative_scores\(ids\) has shape \[2, 4\] beside ids \[3, 4\]; expected \[3, 4\]",
     ),
     "function that always scores all": (
         lambda: warp(many=lambda ids: MANY),
         ValueError,
-        r"many_negative_scores\(items\) for ids \[B\] has shape \[3, 4\] beside scores for ids \[K, B\] \[3, 4\]; "
-        r"expected \[4\]",
+        r"many_negative_scores\(ids\) has shape \[3, 4\] beside ids \[4\]; expected \[4\]",
     ),
     "function that gives no tensor": (
         lambda: warp(many=lambda ids: None),
         TypeError,
-        "many_negative_scores must be",
+        r"many_negative_scores\(ids\) must be a torch.Tensor, got NoneType",
+    ),
+    "function that gives ids back the second time": (
+        lambda: warp(many=lambda ids: MANY if ids.ndim == 2 else ids),
+        TypeError,
+        r"many_negative_scores\(ids\) must be floating .*, got torch.int64",
     ),
     "a function for one negative": (
         lambda: bpr(negative=lambda ids: P),
@@ -317,3 +336,26 @@ def test_ids_of_every_integer_dtype(dtype):
     # A table with more rows than the ids can count, and sums of weights a little above 1.
     many_rows = {"a": torch.zeros(70_000), "b": torch.zeros(70_000)}
     assert credit(many_rows, {"a": 0.5, "b": 0.5 + 4e-16}, items, others).tolist() == [0.0] * 4
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"num_items": 2},
+        {"mask": P},
+        {"weights": MANY},
+        {"negative_mask": MANY},
+        {"squared": 1},
+        {"reduction": "max"},
+        {"rank_weight": "linear"},
+        {"metadata": GENRE},
+        {"items": P},
+    ],
+    ids=lambda wrong: next(iter(wrong)),
+)
+def test_nothing_is_scored_before_all_arguments_are_checked(wrong):
+    def score(ids):
+        raise AssertionError("scored")
+
+    with pytest.raises((TypeError, ValueError)):
+        warp(many=score, **wrong)

@@ -566,6 +566,41 @@ def test_scoring_twice_keeps_no_graph_of_what_was_not_chosen(name):
     assert asked == [((5, 9), False), ((9,), True)]
 
 
+def test_scoring_twice_hands_on_the_ids_as_they_are_and_tensors_that_can_be_used_again():
+    ids, seen, kept = case("warp_loss"), [], []
+    vectors, score = embeddings()
+
+    def watched(items):
+        seen.append(items.dtype)
+        kept.append(score(items))
+        return kept[-1] + 0 * kept[0].sum()  # what was made without gradients goes into what has them
+
+    function("warp_loss")(score(ids["positive_items"]), watched, None, ids["negative_items"].int()).backward()
+    assert seen == [torch.int32, torch.int32]
+    assert vectors[1].grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize("name", MANY)
+def test_scoring_twice_under_autocast_has_gradients_whatever_was_cast_first(name):
+    ids = case(name)
+    torch.manual_seed(0)
+    layer = torch.nn.Linear(6, 1)
+    features = torch.randn(NUM_ITEMS, 6)
+    outcomes = []
+    for twice in (False, True):
+        with torch.autocast("cpu", torch.bfloat16):
+
+            def score(items):
+                return layer(features[items]).squeeze(-1)
+
+            negatives = score if twice else score(ids["negative_items"])
+            loss = function(name)(ids["positive_scores"].float(), negatives, None, ids["negative_items"])
+        outcomes.append([loss, *torch.autograd.grad(loss, list(layer.parameters()))])
+    assert outcomes[0][1].abs().sum() > 0
+    for direct, again in zip(*outcomes, strict=True):
+        assert_close(again, direct, rtol=1e-2, atol=1e-2)
+
+
 @pytest.mark.parametrize("name", MANY)
 def test_scoring_twice_compiles_and_goes_through_modules(name):
     ids = case(name)
