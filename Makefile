@@ -17,14 +17,15 @@ book: .venv/ready ## Build the book as HTML, with warnings as errors, and print 
 test: export OMP_NUM_THREADS = 1 # tests run side by side, one thread each
 test: .venv/ready ## Run the tests and doctests, then re-run every chapter against its stored outputs
 	$(BIN)/pytest --numprocesses auto
-	$(NBVAL)
+	$(NBVAL) $(SIDE_BY_SIDE)
 
-NBVAL = $(BIN)/pytest --nbval --nbval-current-env --numprocesses auto --dist loadscope book/chapters
+NBVAL = $(BIN)/pytest --nbval --nbval-current-env book/chapters
+SIDE_BY_SIDE = --numprocesses auto --dist loadscope
 
 digits: .venv/ready ## Re-run the chapters with two threads and with other vector units: the stored digits must hold
 	OMP_NUM_THREADS=2 $(NBVAL)
-	OMP_NUM_THREADS=1 ATEN_CPU_CAPABILITY=default $(NBVAL)
-	OMP_NUM_THREADS=1 ATEN_CPU_CAPABILITY=avx2 $(NBVAL)
+	OMP_NUM_THREADS=1 ATEN_CPU_CAPABILITY=default $(NBVAL) $(SIDE_BY_SIDE)
+	OMP_NUM_THREADS=1 ATEN_CPU_CAPABILITY=avx2 $(NBVAL) $(SIDE_BY_SIDE)
 
 notebooks: export OMP_NUM_THREADS = 1
 notebooks: .venv/ready ## Execute the chapters and store their outputs (one: make notebooks CHAPTER=standard_losses)
