@@ -109,8 +109,8 @@ def generate(
     checks.count("num_items", num_items, 12)
     checks.number("genre_share", genre_share, above_0=False, at_most=1)
     checks.number("skew", skew, above_0=False, at_most=100)
-    share = torch.arange(1, len(_NOUNS) + 1, dtype=torch.float64) ** -0.7
-    with torch.random.fork_rng(devices=[]):
+    with torch.device("cpu"), torch.random.fork_rng(devices=[]):
+        share = torch.arange(1, len(_NOUNS) + 1, dtype=torch.float64) ** -0.7
         torch.default_generator.manual_seed(int(seed))
         drawn = _ordered_draws(share.log().expand(num_items, -1))
         wanted = torch.randint(1, 4, (num_items, 1))
@@ -125,7 +125,8 @@ def generate(
         chosen = _ordered_draws(utilities)
         geometric = torch.empty(num_users, 1, dtype=torch.float64).geometric_(1 / 24)
         counts = (6 + geometric).clamp(max=num_items // 6)
-    likes = torch.zeros(num_users, num_items, dtype=torch.bool).scatter_(1, chosen, torch.arange(num_items) < counts)
+        drawn_so_far = torch.arange(num_items) < counts
+        likes = torch.zeros(num_users, num_items, dtype=torch.bool).scatter_(1, chosen, drawn_so_far)
     users, items = likes.nonzero(as_tuple=True)
     titles = _titles([list(_NOUNS)[first] for first in drawn[:, 0].tolist()])
     return Interactions("generated films", users, items, num_users, titles, genres, list(_NOUNS), utilities)
@@ -217,8 +218,8 @@ def read_movielens_100k(archive: str | os.PathLike[str], *, minimum_rating: int 
     users = sorted({user for user, _ in ratings})
     user_of = {user: number for number, user in enumerate(users)}
     chosen = sorted((user_of[user], item) for (user, item), rating in ratings.items() if rating >= minimum_rating)
-    chosen_users, chosen_items = torch.tensor(chosen, dtype=torch.int64).reshape(-1, 2).T.contiguous()
-    genres = torch.tensor(flags, dtype=torch.bool).reshape(len(titles), len(genre_names))
+    chosen_users, chosen_items = torch.tensor(chosen, dtype=torch.int64, device="cpu").reshape(-1, 2).T.contiguous()
+    genres = torch.tensor(flags, dtype=torch.bool, device="cpu").reshape(len(titles), len(genre_names))
     return Interactions("MovieLens 100K", chosen_users, chosen_items, len(users), titles, genres, genre_names, None)
 
 

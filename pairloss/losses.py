@@ -401,7 +401,7 @@ def _score_chosen(many: Scores, scores: Tensor, credit: Credit, chosen: Tensor) 
 
 
 def _uncached_autocast(device: str) -> AbstractContextManager[object]:
-    # Before torch 2.10 autocast keeps the weights that it cast without gradients, also for scoring with gradients.
+    # In older versions of torch autocast keeps the weights that it cast without gradients, also for scoring with them.
     if not (torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)):
         return nullcontext()
     return torch.autocast(device, cache_enabled=False)

@@ -161,7 +161,7 @@ def test_seeds_make_worlds_and_leave_the_random_state_alone():
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
-def test_the_world_does_not_depend_on_the_default_dtype(dtype):
+def test_the_world_does_not_depend_on_the_default_dtype_or_device(dtype):
     expected = datasets.generate(1, num_users=50, num_items=60)
     before = torch.get_default_dtype()
     torch.set_default_dtype(dtype)
@@ -169,8 +169,11 @@ def test_the_world_does_not_depend_on_the_default_dtype(dtype):
         films = datasets.generate(1, num_users=50, num_items=60)
     finally:
         torch.set_default_dtype(before)
-    assert torch.equal(films.utilities, expected.utilities)
-    assert torch.equal(films.items, expected.items)
+    with torch.device("meta"):
+        elsewhere = datasets.generate(1, num_users=50, num_items=60)
+    for made in (films, elsewhere):
+        assert torch.equal(made.utilities, expected.utilities)
+        assert torch.equal(made.items, expected.items)
 
 
 @pytest.mark.parametrize(
@@ -213,6 +216,8 @@ def test_reads_ids_with_gaps(tmp_path):
     assert films.utilities is None
     all_stars = datasets.read_movielens_100k(tmp_path / "small.zip", minimum_rating=1)
     assert len(all_stars.users) == 5
+    with torch.device("meta"):
+        assert str(datasets.read_movielens_100k(tmp_path / "small.zip")) == str(films)
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["small.zip"]  # nothing was unpacked
 
 
