@@ -152,8 +152,7 @@ def movielens_100k(cache: str | os.PathLike[str] | None = None, *, minimum_ratin
         TypeError: for a ``cache`` that is no path or a ``minimum_rating`` that is no int
         ValueError: for a download that is not the expected archive, a ``minimum_rating`` that is not 1 to 5
 
-    Source: Harper and Konstan, The MovieLens Datasets, ACM TiiS 5(4), 2015, doi:10.1145/2827872;
-    https://grouplens.org/datasets/movielens/100k/
+    Source: Harper and Konstan, The MovieLens Datasets, ACM TiiS 5(4), 2015, doi:10.1145/2827872.
 
     >>> films = movielens_100k()  # doctest: +SKIP
     """

@@ -591,6 +591,8 @@ def test_scoring_twice_under_autocast_has_gradients_whatever_was_cast_first(name
         with torch.autocast("cpu", torch.bfloat16):
 
             def score(items):
+                # Without gradients nothing may be kept for later: older versions of torch would hand it on.
+                assert torch.is_autocast_cache_enabled() == torch.is_grad_enabled()
                 return layer(features[items]).squeeze(-1)
 
             negatives = score if twice else score(ids["negative_items"])

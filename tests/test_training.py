@@ -111,6 +111,7 @@ def test_every_cell_runs_on_data_in_the_format_of_movielens(tmp_path, capsys):
         assert said == "" or "MovieLens 100K" in said, cell
         assert "generated" not in said
         assert "true utilities" not in said
+    assert "Film &lt;" in names["body"]  # a title is text, not markup
     # The chapter's own results are all there, and all finite.
     assert set(names["plain"]) == set(names["true"]) == set(names["shuffled"]) == set(names["LOSSES"])
     for results in (*names["plain"].values(), *names["true"].values(), *names["shuffled"].values()):
