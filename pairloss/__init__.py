@@ -1,16 +1,8 @@
 """Pairwise ranking losses for implicit feedback, in PyTorch."""
 
 from pairloss import datasets as datasets
+from pairloss.interactions import Interactions
 from pairloss.lists import lambdarank_loss, pairwise_hinge_loss
-from pairloss.losses import (
-    adaptive_bpr_loss,
-    adaptive_hinge_loss,
-    bpr_loss,
-    hinge_loss,
-    log_bpr_loss,
-    pointwise_loss,
-    warp_loss,
-)
 from pairloss.modules import (
     AdaptiveBPRLoss,
     AdaptiveHingeLoss,
@@ -19,7 +11,22 @@ from pairloss.modules import (
     LogBPRLoss,
     WARPLoss,
 )
-from pairloss.negatives import first_violation, hardest_negatives, sample_negatives, semi_hard_negatives
+from pairloss.negatives import (
+    first_violation,
+    hardest_negatives,
+    sample_negatives,
+    semi_hard_negatives,
+    take_negatives,
+)
+from pairloss.pairs import (
+    adaptive_bpr_loss,
+    adaptive_hinge_loss,
+    bpr_loss,
+    hinge_loss,
+    log_bpr_loss,
+    pointwise_loss,
+    warp_loss,
+)
 from pairloss.partial_credit import ideal_difference_from_metadata
 from pairloss.ratings import logistic_loss, poisson_loss, regression_loss
 
@@ -43,6 +50,8 @@ __all__ = [
     "hardest_negatives",
     "semi_hard_negatives",
     "first_violation",
+    "take_negatives",
+    "Interactions",
     "BPRLoss",
     "HingeLoss",
     "LogBPRLoss",

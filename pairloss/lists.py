@@ -4,16 +4,18 @@ Symbols: :math:`s_i` the score and :math:`y_i` the label of item i of a list of 
 only items of one group are compared, so that many lists (the users of a batch, say) go in at once.
 """
 
-from typing import Literal, get_args
+import math
+from typing import Literal, NamedTuple, get_args
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from pairloss import checks
-from pairloss.reduction import computed_in
+from pairloss.tensors import computed_in, extremes, usable
 
 ListReduction = Literal["mean", "sum"]
+LIST_REDUCTIONS = get_args(ListReduction)
 
 
 def pairwise_hinge_loss(
@@ -22,58 +24,66 @@ def pairwise_hinge_loss(
     *,
     groups: Tensor | None = None,
     margin: float = 1.0,
-    squared: bool = False,
+    power: Literal[1, 2] = 1,
     reduction: ListReduction = "mean",
 ) -> Tensor:
-    r"""Hinge over all pairs of a list, exact, without the table of all pairs.
+    r"""Hinge, or its square, over all pairs of a list: exact, without the table of all pairs.
 
-    .. math:: L = \sum_{y_i > y_j} \max(0, m - s_i + s_j)
+    .. math:: L = \sum_{y_i > y_j} \max(0, m - s_i + s_j)^q
 
-    For one item i the pairs that cost are those with :math:`s_j > s_i - m`: a tail of the sorted scores.
-    Sums over tails are differences of cumulative sums, so a sort does the work of P × N comparisons:
-    O(L log L) time and O(L) memory for labels 0 and 1, forward and backward. Graded labels take one
-    such pass for each binary digit of their rank. All sums are taken in float64.
+    For one item i the pairs that cost are those with :math:`s_j > s_i - m`: a tail of the sorted scores,
+    found by bisection. So a sort does the work of P × N comparisons: O(L log L) time and O(L) memory for
+    labels 0 and 1, forward and backward. Graded labels take one such pass for each binary digit of their
+    rank. Only numbers of pairs and sums of what is not negative are added up, in float64: no score, however
+    large, takes digits from the pairs that it is not in.
 
     Args:
-        scores: scores, [L] floating
-        labels: labels ≥ 0, [L], bool or any real dtype. On a GPU, and under torch.compile, where the
+        scores: scores s, [L] floating. Equal scores are a tie, which costs :math:`m^q`, at infinity too;
+            padding may score −1e9 or −inf.
+        labels: labels y ≥ 0, [L], bool or any real dtype. On a GPU, and under torch.compile, where the
             number of different labels cannot be read, only bool labels are known to need one pass.
         groups: ids of the groups, [L] integer, or None for one list
         margin: the margin m ≥ 0, in the unit of the scores
-        squared: whether each pair counts the square of its hinge, instead of the hinge
+        power: q, 1 for the hinge, 2 for its square
         reduction: "mean", over all pairs of all groups, or "sum"
 
     Returns:
-        A number without shape, float32 (float64 for float64 scores); 0 where there is no pair.
+        A scalar, float32 (float64 for float64 scores); 0 where there is no pair.
 
     Raises:
         TypeError: for a wrong type or dtype
-        ValueError: for shapes or devices that differ, a margin below 0, an unknown reduction and (on
-            the CPU) labels below 0
+        ValueError: for shapes or devices that differ, a margin below 0, another power, an unknown reduction
+            and (on the CPU) labels that are not finite numbers of at least 0
 
-    Source: the sums by sorting are those of Rust and Hocking, arXiv 2302.11062.
+    See Also:
+        :func:`~pairloss.hinge_loss`, over sampled pairs; :func:`~pairloss.lambdarank_loss`, which weighs pairs
+        by what they do at the top of the list.
+
+    Source: by sorting in O(L log L), the hinge: Joachims, ICML 2005, doi:10.1145/1102351.1102399, and Airola,
+    Pahikkala and Salakoski, Pattern Recognition Letters 2011, doi:10.1016/j.patrec.2011.03.007; its square:
+    Rust and Hocking, arXiv 2302.11062. The form without differences of sums is ours.
 
     >>> scores, labels = torch.tensor([2.0, 0.5, 1.5]), torch.tensor([1, 0, 0])
     >>> f"{pairwise_hinge_loss(scores, labels):.4f}"  # pairs 2.0 − 0.5 and 2.0 − 1.5
     '0.2500'
     """
     checks.listed(scores, labels, groups)
-    checks.number("margin", margin, above_0=False)
-    checks.choice("reduction", reduction, get_args(ListReduction))
-    rank = labels.long() if labels.dtype == torch.bool else _dense_rank(labels)
-    digits = _digits(labels, rank)
-    # Differences are all that counts: near 0 they keep more digits. An element, for the mean would round.
-    center = scores.detach()[:1].double()
-    s = scores.double() - center.where(center.isfinite(), 0)
-    group = None if groups is None else _dense_rank(groups) * (len(s) + 1)
-    total, pairs = s.new_zeros(()), torch.zeros((), dtype=torch.int64, device=s.device)
+    margin = checks.number("margin", margin)
+    checks.choice("power", power, (1, 2))
+    checks.choice("reduction", reduction, LIST_REDUCTIONS)
+    binary = labels.dtype == torch.bool
+    rank = labels.long() if binary else _dense_rank(labels)
+    digits = 1 if binary else _digits(rank)
+    line = _line(scores.double(), margin)
+    group = None if groups is None else _dense_rank(groups) * (len(scores) + 1)
+    total, pairs = line.value.new_zeros(()), torch.zeros((), dtype=torch.int64, device=scores.device)
     for digit in range(digits):
         # Two labels differ first in one binary digit of their ranks: there the higher has 1, the lower 0,
         # and all digits above agree. So each digit is a problem with labels 0 and 1 of its own.
         segment = rank >> (digit + 1) if digits > 1 else None
         if group is not None:
             segment = group if segment is None else group + segment
-        loss, count = _binary_hinge(s, (rank >> digit) & 1 == 1, segment, margin, squared)
+        loss, count = _binary_hinge(line, (rank >> digit) & 1 == 1, segment, margin, power)
         total, pairs = total + loss, pairs + count
     if reduction == "mean":
         total = total / pairs.clamp(min=1)
@@ -82,52 +92,124 @@ def pairwise_hinge_loss(
 
 def _dense_rank(values: Tensor) -> Tensor:
     """0 for the smallest value, 1 for the next, …, [L] int64."""
-    ordered, order = values.detach().sort()
+    ordered, order = usable(values.detach()).sort()
     steps = torch.zeros_like(order)
     steps[1:] = ordered[1:] != ordered[:-1]
     return torch.zeros_like(order).scatter(0, order, steps.cumsum(0))
 
 
-def _digits(labels: Tensor, rank: Tensor) -> int:
-    """How many binary digits ranks can have: as few as can be known without waiting."""
-    if labels.dtype == torch.bool:
-        return 1
-    highest = checks.readable_max(rank)
-    return max(len(labels) - 1 if highest is None else highest, 1).bit_length()
+def _digits(rank: Tensor) -> int:
+    """How many binary digits ranks need: read where that costs nothing, else enough for as many labels as items."""
+    if ends := extremes(rank):
+        return max(int(ends[1]).bit_length(), 1)
+    return _enough(len(rank))
+
+
+def _enough(number: int) -> int:
+    """Binary digits for all numbers below ``number``, in few steps: compiled code then serves lists of many lengths."""
+    return next(digits for digits in (4, 8, 12, 16, 24, 32, 48, 63) if number <= 2**digits)
+
+
+class _Line(NamedTuple):
+    """Items by rising score, and for each its bar: what an item of a lower label must pass to cost; all [L]."""
+
+    order: Tensor  # where the items stand in the list
+    value: Tensor  # their scores
+    bar: Tensor  # score − m, rounded
+    error: Tensor  # what the rounding left out: score − m is bar + error, exactly
+    place: Tensor  # how many items of the line do not pass the bar
+    delta: Tensor  # 0, with the gradient of a finite score
+
+    def at(self, index: Tensor) -> "_Line":
+        """Part of the line, or the line in another order."""
+        return _Line(
+            self.order[index],
+            self.value[index],
+            self.bar[index],
+            self.error[index],
+            self.place[index],
+            self.delta[index],
+        )
+
+
+def _line(s: Tensor, margin: float) -> _Line:
+    value, order = s.detach().sort(stable=True)
+    bar = value - margin
+    # Knuth's two-sum. Without the error the bar of a score of 1e20 would lie on the score, and a tie cost nothing.
+    lost = value - bar
+    error = torch.where(bar.isinf(), -margin, (value - (bar + lost)) + (lost - margin))
+    # An item that lies on a bar does not pass it.
+    left, right = torch.searchsorted(value, bar), torch.searchsorted(value, bar, right=True)
+    finite = s.masked_fill(s.isinf(), 0)
+    delta = (finite - finite.detach())[order]
+    return _Line(order, value, bar, error, torch.where(error < 0, left, right), delta)
 
 
 def _binary_hinge(
-    s: Tensor, high: Tensor, segment: Tensor | None, margin: float, squared: bool
+    line: _Line, high: Tensor, segment: Tensor | None, margin: float, power: int
 ) -> tuple[Tensor, Tensor]:
-    """Sum over pairs (high, low), in each segment on its own, and the number of pairs; s in float64."""
-    # One line of 2L places: each item as itself, and as the bar s − m that a low item must pass to cost.
-    # All sorts are stable: in a tie the item stands before the bar and does not cost.
-    length = len(s)
-    x, place = torch.cat([s, s - margin]).sort(stable=True)
-    end = None
+    """Sum over pairs (high, low), in each segment on its own, and the number of pairs; in float64."""
+    length = len(high)
+    index = torch.arange(length, device=high.device)
+    start, end, first = torch.zeros_like(index), torch.full_like(index, length), line.place
     if segment is not None:
-        ordered, by_segment = segment.repeat(2)[place].sort(stable=True)
-        x, place = x[by_segment], place[by_segment]
-        begin, end = torch.searchsorted(ordered, ordered), torch.searchsorted(ordered, ordered, right=True)
-    is_item = place < length
-    is_high = high[place % length]
-    is_low, is_bar = is_item & ~is_high, ~is_item & is_high
+        ordered, by_segment = segment[line.order].sort(stable=True)
+        start, end = torch.searchsorted(ordered, ordered), torch.searchsorted(ordered, ordered, right=True)
+        line = line.at(by_segment)
+        # Whole numbers say where items stand and bars belong: by segment, and there by their place on the line.
+        first = torch.searchsorted(start * (length + 1) + by_segment, start * (length + 1) + line.place)
+    begin = None if segment is None else start
+    is_high = high[line.order]
+    lows = functional.pad((~is_high).cumsum(0), (1, 0))  # low items before each place of the line
+    pairs = (lows[end] - lows[start]).where(is_high, 0).sum()
+    reached = (lows[end] - lows[first]).where(is_high, 0)  # low items that pass the bar of each high one
+    costs = reached > 0
+    last = max(length - 1, 0)
+    first, following = (
+        first.clamp(max=last),
+        (index + 1).clamp(max=last),
+    )  # the first item that passes each bar, if any does
+    bars = functional.pad(torch.zeros_like(index).scatter_add(0, first, costs.long()).cumsum(0), (1, 0))
+    passed = bars[index + 1] - bars[start]  # bars that each item passes
+    ahead = lows[end] - lows[index + 1]  # low items behind each item
+    # From each bar to the first item that passes it, and on from item to item as long as a low one follows.
+    rise = (_difference(line.value[first], line.bar) - line.error).where(costs, 0)
+    step = _difference(line.value[following], line.value).where(ahead > 0, 0)
+    if power == 1:
+        total = (reached * rise).sum() + (passed * ahead * step).where(passed > 0, 0).sum()
+        slope = torch.where(is_high, -reached, passed).double()
+        return total + (slope * line.delta).sum(), pairs
+    behind = _running((ahead * step).flip(0), None if begin is None else (length - end).flip(0)).flip(0)
+    short = (behind[first] + reached * rise).where(costs, 0)  # Σ margins of each high item
+    step = step.where(passed > 0, 0)
+    climbed = torch.zeros_like(rise).scatter_add(0, first, rise).index_add(0, following, passed * step)
+    over = _running(climbed, begin).where(~is_high, 0)  # Σ margins of each low item
+    total = (rise * (behind[first] + short)).where(rise > 0, 0).sum()
+    total = total + (passed * step * (2 * behind[following] + ahead * step)).where(step > 0, 0).sum()
+    most = torch.finfo(torch.float64).max
+    slope = (2 * torch.where(is_high, -short, over)).clamp(min=-most, max=most)
+    # Σ (δ_low − δ_high)² over the pairs that cost: 0, with their second derivatives.
+    of_lows = functional.pad(line.delta.where(~is_high, 0).cumsum(0), (1, 0))
+    across = (of_lows[end] - of_lows[first]).where(costs, 0)
+    curve = torch.where(is_high, reached, passed) * line.delta - 2 * across
+    return total + ((slope + curve) * line.delta).sum(), pairs
 
-    def tail(values: Tensor) -> Tensor:
-        """Σ over the low items behind each place, in its segment."""
-        sums = values.where(is_low, 0).flip(0).cumsum(0).flip(0)
-        return sums if end is None else sums - functional.pad(sums, (0, 1))[end]
 
-    count = tail(torch.ones_like(x))
-    # A bar that nothing passes costs nothing, even at infinity; a NaN stays visible.
-    costs = is_bar & ((count > 0) | x.isnan())
-    loss = x**2 * count - 2 * x * tail(x) + tail(x**2) if squared else tail(x) - x * count
-    if end is None:
-        pairs = is_low.sum() * is_bar.sum()
-    else:
-        lows = functional.pad(is_low.cumsum(0), (1, 0))
-        pairs = (lows[end] - lows[begin]).where(is_bar, 0).sum()
-    return loss.where(costs, 0).sum(), pairs
+def _difference(above: Tensor, below: Tensor) -> Tensor:
+    """above − below; 0 where they are equal, at infinity too."""
+    return (above - below).where(above != below, 0)
+
+
+def _running(values: Tensor, begin: Tensor | None) -> Tensor:
+    """Sums of ``values`` from ``begin`` up to each place, added up without taking any sum from another."""
+    if begin is None:
+        return values.cumsum(0)
+    index = torch.arange(len(values), device=values.device)
+    longest = extremes(index - begin)
+    for digit in range(int(longest[1] + 1).bit_length() if longest else _enough(len(values))):
+        before = index - (1 << digit)
+        values = values + values[before.clamp(min=0)].where(before >= begin, 0)
+    return values
 
 
 def lambdarank_loss(
@@ -148,19 +230,23 @@ def lambdarank_loss(
 
     Args:
         scores: scores, [L] floating
-        labels: labels ≥ 0, [L], bool or any real dtype
+        labels: labels y ≥ 0, [L], bool or any real dtype
         groups: ids of the groups, [L] integer, or None for one list. With groups the loss waits for a
             GPU once, to learn their sizes, and cannot be compiled into one graph.
         sigma: the steepness σ > 0
         reduction: "mean", over all groups, those without a pair included, or "sum"
 
     Returns:
-        A number without shape, float32 (float64 for float64 scores); 0 where there is no pair.
+        A scalar, float32 (float64 for float64 scores); 0 where there is no pair.
 
     Raises:
         TypeError: for a wrong type or dtype
         ValueError: for shapes or devices that differ, a sigma that is not above 0, an unknown
-            reduction and (on the CPU) labels below 0
+            reduction and (on the CPU) labels that are not finite numbers of at least 0
+
+    See Also:
+        :func:`~pairloss.pairwise_hinge_loss`, every pair alike; :func:`~pairloss.warp_loss`, which estimates
+        the rank from sampled negatives.
 
     Source: Burges, From RankNet to LambdaRank to LambdaMART, MSR-TR-2010-82, sections 3 and 4; as a loss
     whose gradient are its lambdas, Wang et al., CIKM 2018, doi:10.1145/3269206.3271784.
@@ -170,18 +256,19 @@ def lambdarank_loss(
     '0.4847'
     """
     checks.listed(scores, labels, groups)
-    checks.number("sigma", sigma, above_0=True)
-    checks.choice("reduction", reduction, get_args(ListReduction))
+    sigma = checks.number("sigma", sigma, above_0=True)
+    checks.choice("reduction", reduction, LIST_REDUCTIONS)
     dtype = computed_in(scores)
-    s, gain = scores.to(dtype), torch.exp2(labels.to(dtype)) - 1
+    s, y = scores.to(dtype), usable(labels).to(dtype)
     length = len(s)
     index = torch.arange(length, device=s.device)
     if groups is None:
         group, num_groups, first = torch.zeros_like(index), min(length, 1), torch.zeros_like(index)
         i, j = index.unsqueeze(1), index.unsqueeze(0)
     else:
+        groups = usable(groups)
         order = groups.sort(stable=True).indices
-        s, gain = s[order], gain[order]
+        s, y = s[order], y[order]
         _, group, sizes = torch.unique_consecutive(groups[order], return_inverse=True, return_counts=True)
         num_groups, first = len(sizes), (sizes.cumsum(0) - sizes)[group]
         # Each item beside each item of its group, as one flat list.
@@ -195,13 +282,17 @@ def lambdarank_loss(
         rank = torch.zeros_like(index).scatter(0, order, index) - first + 1
         return 1 / torch.log2(1 + rank.to(dtype))
 
+    # (2^y − 1) / 2^highest: NDCG is a ratio, and a label of 128 alone would be beyond float32.
+    highest = torch.zeros(num_groups, dtype=dtype, device=s.device).scatter_reduce(0, group, y, "amax")[group]
+    gain = -torch.exp2(y - highest) * torch.expm1(-math.log(2) * y)
     ideal = torch.zeros(num_groups, dtype=dtype, device=s.device)
-    ideal = ideal.index_add(0, group, gain * discount_by(gain))
+    ideal = ideal.index_add(0, group, gain * discount_by(y))
     ideal = ideal.masked_fill(ideal == 0, 1)[group]
     discount = discount_by(s)
     delta = ((gain[i] - gain[j]) * (discount[i] - discount[j])).abs() / ideal[i]
-    higher = gain[i] > gain[j]
-    # log(1 + e^{−z}), linear to the last float64 digit below −40; pairs that do not count meet no gradient.
-    gap = (s[j] - s[i]).masked_fill(~higher, 0)
+    higher = y[i] > y[j]
+    # log(1 + e^{−z}), linear to the last float64 digit below −40; pairs that do not count meet no gradient, and
+    # equal scores are a tie, at infinity too.
+    gap = (s[j] - s[i]).masked_fill(~higher | ((s[j] == s[i]) & s[i].isinf()), 0)
     total = (delta.masked_fill(~higher, 0) * functional.softplus(sigma * gap, threshold=40)).sum()
     return total / max(num_groups, 1) if reduction == "mean" else total

@@ -5,15 +5,16 @@ moves them with the model and ``state_dict`` keeps them, and calls the function 
 """
 
 from collections.abc import Callable
-from typing import Any, get_args
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from pairloss import checks, losses
-from pairloss.losses import HardestBy, RankWeight, Scores
+from pairloss import checks, pairs
+from pairloss.negatives import Scores
+from pairloss.pairs import HARDEST_BY, RANK_WEIGHTS, HardestBy, RankWeight
 from pairloss.partial_credit import Metadata, MetadataWeights
-from pairloss.reduction import Reduction
+from pairloss.reduction import REDUCTIONS, Reduction
 
 
 class _PairLoss(torch.nn.Module):
@@ -23,7 +24,7 @@ class _PairLoss(torch.nn.Module):
         super().__init__()
         checks.metadata(metadata, metadata_weights)
         checks.flag("squared", options["squared"])
-        checks.choice("reduction", options["reduction"], get_args(Reduction))
+        checks.choice("reduction", options["reduction"], REDUCTIONS)
         for name, table in (metadata or {}).items():
             if "." in name:
                 raise ValueError(f"metadata has the key {name!r}; expected one without a dot, since it names a buffer")
@@ -49,12 +50,13 @@ class _PairLoss(torch.nn.Module):
 
 def _as_labels(table: Tensor) -> Tensor:
     """A copy of a metadata table, floats as integer codes or bool: ``module.half()`` must not round them."""
+    table = table.detach().clone()
     if not table.is_floating_point():
-        return table.detach().clone()
+        return table
     if table.ndim == 2 and table.shape[1] > 1:
-        return table.detach() != 0
-    _, codes = torch.unique(table.detach(), return_inverse=True)
-    return torch.as_tensor(codes)
+        return table != 0
+    codes: Tensor = torch.unique(table, return_inverse=True)[1]
+    return codes.masked_fill(~(table >= 0), -1)  # what was missing stays missing
 
 
 class _OneNegative(_PairLoss):
@@ -78,7 +80,7 @@ class _OneNegative(_PairLoss):
         mask: Tensor | None = None,
         weights: Tensor | None = None,
     ) -> Tensor:
-        """The loss of a batch; arguments as in :mod:`pairloss.losses`."""
+        """The loss of a batch; arguments as in :mod:`pairloss.pairs`."""
         return self._loss(
             positive_scores, negative_scores, None, positive_items, negative_items, mask=mask, weights=weights
         )
@@ -91,7 +93,7 @@ class BPRLoss(_OneNegative):
     BPRLoss(metadata_weights={'genre': 0.25}, squared=True, reduction='mean')
     """
 
-    function = staticmethod(losses.bpr_loss)
+    function = staticmethod(pairs.bpr_loss)
 
 
 class HingeLoss(_OneNegative):
@@ -102,7 +104,7 @@ class HingeLoss(_OneNegative):
     '2.5000'
     """
 
-    function = staticmethod(losses.hinge_loss)
+    function = staticmethod(pairs.hinge_loss)
 
 
 class LogBPRLoss(_OneNegative):
@@ -112,7 +114,7 @@ class LogBPRLoss(_OneNegative):
     LogBPRLoss(squared=False, reduction='mean')
     """
 
-    function = staticmethod(losses.log_bpr_loss)
+    function = staticmethod(pairs.log_bpr_loss)
 
     def __init__(
         self,
@@ -139,7 +141,7 @@ class _ManyNegatives(_PairLoss):
         weights: Tensor | None = None,
         negative_mask: Tensor | None = None,
     ) -> Tensor:
-        """The loss of a batch; arguments as in :mod:`pairloss.losses`."""
+        """The loss of a batch; arguments as in :mod:`pairloss.pairs`."""
         return self._loss(
             positive_scores,
             many_negative_scores,
@@ -162,7 +164,7 @@ class _Adaptive(_ManyNegatives):
         squared: bool = True,
         reduction: Reduction = "mean",
     ) -> None:
-        checks.choice("hardest_by", hardest_by, get_args(HardestBy))
+        checks.choice("hardest_by", hardest_by, HARDEST_BY)
         super().__init__(metadata, metadata_weights, hardest_by=hardest_by, squared=squared, reduction=reduction)
 
 
@@ -174,7 +176,7 @@ class AdaptiveBPRLoss(_Adaptive):
     '1.4860'
     """
 
-    function = staticmethod(losses.adaptive_bpr_loss)
+    function = staticmethod(pairs.adaptive_bpr_loss)
 
 
 class AdaptiveHingeLoss(_Adaptive):
@@ -184,7 +186,7 @@ class AdaptiveHingeLoss(_Adaptive):
     AdaptiveHingeLoss(hardest_by='violation', squared=True, reduction='mean')
     """
 
-    function = staticmethod(losses.adaptive_hinge_loss)
+    function = staticmethod(pairs.adaptive_hinge_loss)
 
 
 class WARPLoss(_ManyNegatives):
@@ -195,7 +197,7 @@ class WARPLoss(_ManyNegatives):
     '4.5926'
     """
 
-    function = staticmethod(losses.warp_loss)
+    function = staticmethod(pairs.warp_loss)
 
     def __init__(
         self,
@@ -208,7 +210,7 @@ class WARPLoss(_ManyNegatives):
         reduction: Reduction = "mean",
     ) -> None:
         checks.num_items(num_items, 1)
-        checks.choice("rank_weight", rank_weight, get_args(RankWeight))
+        checks.choice("rank_weight", rank_weight, RANK_WEIGHTS)
         super().__init__(metadata, metadata_weights, rank_weight=rank_weight, squared=squared, reduction=reduction)
         self.num_items = num_items
 

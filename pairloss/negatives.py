@@ -1,23 +1,101 @@
 """Choosing negatives: which of the K sampled ones does each positive meet?
 
 Every function takes one column per pair and gives, for each, the row of the chosen negative. The
-choice carries no gradient; ``at`` takes the scores at the chosen rows.
+choice carries no gradient; :func:`~pairloss.take_negatives` takes the scores, or the ids, at the chosen
+rows. Where [B] is written any shape will do, the same for all, and [K, *shape] for [K, B].
 """
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Literal, NamedTuple, overload
 
 import torch
 from torch import Tensor
 
 from pairloss import checks
+from pairloss.interactions import Interactions
+from pairloss.tensors import at, extremes, usable
+
+Scores = Tensor | Sequence[Tensor] | Callable[[Tensor], Tensor]
 
 
-def at(rows: Tensor, index: Tensor) -> Tensor:
-    """From each column of ``rows`` [K, B] the entry at ``index`` [B]: a tensor [B], with gradients."""
-    return rows.gather(0, index.unsqueeze(0)).squeeze(0)
+class Candidates(NamedTuple):
+    """The K negatives that a loss chooses from: their scores, or the function that scores their ids; which are real."""
+
+    many: Scores
+    items: Tensor | None
+    real: Tensor | None
+
+    def check(self, positive_scores: Tensor) -> Tensor:
+        """Raise unless the arguments fit each other; give the scores [K, B], or the ids that are yet to be scored."""
+        checks.positive_scores(positive_scores)
+        if callable(self.many):
+            rows = checks.items_to_score(self.items, positive_scores)
+        else:
+            rows = checks.many_negative_scores(positive_scores, self.many)
+        checks.negative_mask(self.real, rows)
+        return rows
+
+    def scores(self, rows: Tensor) -> Tensor:
+        """The scores [K, B] to choose by, from what ``check`` gave."""
+        if not callable(self.many):
+            return rows
+        with torch.no_grad(), _uncached_autocast(rows.device.type):
+            return checks.scored(self.many(rows), rows)
+
+    def hardest(self, scores: Tensor) -> tuple[Tensor, Tensor]:
+        """The scores [B], with gradients, and the rows of the negatives that score highest."""
+        if callable(self.many) or self.real is not None:
+            chosen = hardest_negatives(scores, self.real)
+            return self.take(scores, chosen), chosen
+        best = scores.max(0)  # both in one pass
+        return best.values, best.indices
+
+    def take(self, scores: Tensor, chosen: Tensor) -> Tensor:
+        """The scores [B] of the chosen negatives, with gradients."""
+        if not callable(self.many) or self.items is None:
+            return at(scores, chosen)
+        items = at(usable(self.items), chosen)
+        return checks.scored(self.many(items), items)
+
+
+def _uncached_autocast(device: str) -> AbstractContextManager[object]:
+    # In older versions of torch autocast keeps the weights that it cast without gradients, also for scoring with them.
+    if device not in ("cpu", "cuda") or not torch.is_autocast_enabled(device):
+        return nullcontext()
+    return torch.autocast(device, cache_enabled=False)
+
+
+@overload
+def sample_negatives(
+    positive_users: Tensor,
+    interactions: Tensor | Interactions,
+    num_negatives: int,
+    *,
+    return_mask: Literal[False] = False,
+    generator: torch.Generator | None = None,
+) -> Tensor: ...
+
+
+@overload
+def sample_negatives(
+    positive_users: Tensor,
+    interactions: Tensor | Interactions,
+    num_negatives: int,
+    *,
+    return_mask: Literal[True],
+    generator: torch.Generator | None = None,
+) -> tuple[Tensor, Tensor]: ...
 
 
 def sample_negatives(
-    positive_users: Tensor, interactions: Tensor, num_negatives: int, *, generator: torch.Generator | None = None
-) -> Tensor:
+    positive_users: Tensor,
+    interactions: Tensor | Interactions,
+    num_negatives: int,
+    *,
+    return_mask: bool = False,
+    generator: torch.Generator | None = None,
+) -> Tensor | tuple[Tensor, Tensor]:
     r"""K items for each user, drawn uniformly and independently from those without an interaction.
 
     The r-th item that a user has *not* chosen is found by bisection in the sorted list of those that
@@ -25,20 +103,40 @@ def sample_negatives(
 
     Args:
         positive_users: user ids, [B] integer
-        interactions: what is not to be drawn, [U, N]: a sparse COO tensor, whose entries are the
-            interactions, or a dense one that is not 0 there. Calls with a coalesced sparse tensor cost
-            nothing per interaction; a dense one is searched for its entries at each call, and waits for
-            a GPU to do so.
+        interactions: what is not to be drawn: :class:`~pairloss.Interactions`, or a matrix [U, N], which
+            may be sparse COO or CSR, whose stored entries are the interactions, or dense and not 0 there.
+            Interactions and coalesced COO tensors cost nothing per interaction. Anything else is brought
+            into that form at each call, and a dense matrix waits for a GPU to do so.
         num_negatives: K, at least 1
+        return_mask: whether to say which draws are real, for ``negative_mask``: all but those for a user
+            who has interacted with everything, who gets item 0
         generator: source of randomness, on the device of the users
 
     Returns:
-        Item ids, [K, B] int64, on the device of the users.
+        Item ids, [K, B] int64, on the device of the users; with ``return_mask`` also the mask, [K, B] bool.
 
     Raises:
-        TypeError: for a wrong type or dtype
-        ValueError: for shapes or devices that do not fit and, on the CPU, for a user without a row or
-            without an item left; on a GPU such a user gets N, the id of no item
+        TypeError: for a wrong type, dtype or layout
+        ValueError: for shapes or devices that do not fit and, on the CPU, for NaN, for a user without a row
+            and, without ``return_mask``, for a user without an item left; on a GPU such a user gets N,
+            the id of no item
+
+    From scipy, pandas and polars::
+
+        csr = scipy_matrix.tocsr()  # any scipy sparse matrix or array [U, N]
+        size = csr.shape
+        parts = [torch.from_numpy(part) for part in (csr.indptr, csr.indices, csr.data)]
+        interactions = torch.sparse_csr_tensor(*parts, size=size)
+
+        users, names = pandas.factorize(frame["user"])  # a pandas.DataFrame; the same for the items
+        items, titles = pandas.factorize(frame["item"])
+        pair = torch.from_numpy(users), torch.from_numpy(items)
+        interactions = pairloss.Interactions(*pair, len(names), len(titles))
+
+        codes = frame.select(polars.col("user", "item").rank("dense") - 1)  # a polars.DataFrame
+        users, items = codes.to_torch().T
+        num_users, num_items = codes.max().row(0)
+        interactions = pairloss.Interactions(users, items, num_users + 1, num_items + 1)
 
     >>> interactions = torch.tensor([[True, False, True, True]])
     >>> sample_negatives(torch.tensor([0, 0]), interactions, 3)
@@ -46,32 +144,83 @@ def sample_negatives(
             [1, 1],
             [1, 1]])
     """
+    if isinstance(interactions, Interactions):
+        interactions = interactions.matrix
     checks.sampling(positive_users, interactions, num_negatives)
-    sparse = interactions if interactions.is_sparse else (interactions != 0).to_sparse()
-    if not sparse.is_coalesced():
-        entries = torch.ones_like(sparse._indices()[0], dtype=torch.float32)
-        sparse = torch.sparse_coo_tensor(sparse._indices(), entries, sparse.shape, check_invariants=True).coalesce()
-    rows, items = sparse.indices()
+    checks.flag("return_mask", return_mask)
+    rows, items = _coalesced(interactions)
     num_items = interactions.shape[1]
     users = positive_users.long()
     first = torch.searchsorted(rows, users)
     known = torch.searchsorted(rows, users, right=True) - first
     left = num_items - known
-    checks.not_everything(positive_users, left)
+    if not return_mask:
+        checks.not_everything(users, left)
     shape = num_negatives, len(users)
     uniform = torch.rand(shape, dtype=torch.float64, device=users.device, generator=generator)
     r = (uniform * left).long().minimum(left - 1).clamp(min=0)
     # Before the k-th known item lie items[k] − k unknown ones. The answer is r plus the number of known
     # items with at most r unknown ones before them; bisect for it, from the highest power of 2 down.
     before = torch.zeros_like(r)
-    step = 1 << max(num_items.bit_length() - 1, 0)
+    longest = extremes(known)
+    step = 1 << max(int(longest[1] if longest else num_items).bit_length() - 1, 0)
     while step > 0:
         probe = before + step
         at_probe = items[(first + probe - 1).clamp(max=max(len(items) - 1, 0))] if len(items) else probe
         passes = (probe <= known) & (at_probe - (probe - 1) <= r)
         before = torch.where(passes, probe, before)
         step >>= 1
-    return r + before
+    drawn = r + before
+    if not return_mask:
+        return drawn
+    real = (left > 0).expand(shape)
+    return drawn.masked_fill(~real, 0), real
+
+
+def _coalesced(interactions: Tensor) -> tuple[Tensor, Tensor]:
+    """Rows and columns of the interactions, in order, each pair once."""
+    if interactions.layout == torch.strided:
+        sparse = (interactions != 0).to_sparse()
+    elif interactions.layout == torch.sparse_csr:
+        counts = interactions.crow_indices().diff()
+        rows = torch.arange(len(counts), device=counts.device).repeat_interleave(
+            counts, output_size=interactions.col_indices().shape[0]
+        )
+        # What scipy hands over need be neither sorted nor free of duplicates.
+        sparse = _once(torch.stack([rows, interactions.col_indices().long()]), interactions.shape)
+    elif interactions.is_coalesced():
+        sparse = interactions
+    else:
+        sparse = _once(interactions._indices(), interactions.shape)
+    rows, items = sparse.indices()
+    return rows, items
+
+
+def _once(indices: Tensor, size: torch.Size) -> Tensor:
+    entries = torch.ones(indices.shape[1], dtype=torch.float32, device=indices.device)
+    return torch.sparse_coo_tensor(indices, entries, size, check_invariants=True).coalesce()
+
+
+def take_negatives(rows: Tensor, index: Tensor) -> Tensor:
+    """The chosen negatives: from each column of scores, ids or margins the entry at the chosen row.
+
+    Args:
+        rows: one row for each of K negatives, [K, B] of any dtype
+        index: the row chosen for each pair, [B] integer, as the functions that choose give it
+
+    Returns:
+        A tensor [B] like ``rows``, with gradients to the chosen entries.
+
+    Raises:
+        TypeError: for a wrong type or dtype
+        ValueError: for a wrong shape or device and (on the CPU) a row below 0 or above K − 1
+
+    >>> scores = torch.tensor([[2.0, 0.5], [3.0, 0.1], [2.5, 0.4]])
+    >>> take_negatives(scores, hardest_negatives(scores))
+    tensor([3.0000, 0.5000])
+    """
+    checks.chosen(rows, index)
+    return at(usable(rows), index.long())
 
 
 def hardest_negatives(many_negative_scores: Tensor, negative_mask: Tensor | None = None) -> Tensor:
@@ -86,8 +235,11 @@ def hardest_negatives(many_negative_scores: Tensor, negative_mask: Tensor | None
         it stays visible.
 
     Raises:
-        TypeError: for a wrong dtype
+        TypeError: for a wrong type or dtype
         ValueError: for a wrong shape or device
+
+    See Also:
+        :func:`~pairloss.take_negatives`, which takes the scores at these rows.
 
     >>> hardest_negatives(torch.tensor([[2.0, 0.5], [3.0, 0.1], [2.5, 0.4]]))
     tensor([1, 0])
@@ -144,7 +296,7 @@ def first_violation(margins: Tensor, negative_mask: Tensor | None = None) -> tup
 
     Args:
         margins: margin :math:`d - p + n_k` of each negative, [K, B]; above 0 is a violation
-        negative_mask: which negatives are real, [K, B] bool; one that is not is no try
+        negative_mask: which negatives are real, [K, B] bool; one that is not does not count as a try
 
     Returns:
         ``(index, tries, found)``, each [B]. index is the row of the first violation (int64; K − 1 where
@@ -173,7 +325,7 @@ def first_hit(hit: Tensor, negative_mask: Tensor | None) -> tuple[Tensor, Tensor
     # through memory with stride B, several times slower. Small integers move fewer bytes.
     k = hit.shape[0]
     dtype = torch.int16 if k < 2**15 else torch.int32
-    countdown = torch.arange(k, 0, -1, dtype=dtype, device=hit.device).unsqueeze(1)
+    countdown = torch.arange(k, 0, -1, dtype=dtype, device=hit.device).reshape(-1, *[1] * (hit.ndim - 1))
     best = hit.to(dtype).mul_(countdown).amax(0).long()
     found = best > 0
     index = (k - best).clamp(max=k - 1)

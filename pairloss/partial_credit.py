@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from pairloss import checks
-from pairloss.negatives import at
+from pairloss.tensors import at, usable
 
 Metadata = dict[str, Tensor]
 MetadataWeights = dict[str, float]
@@ -22,10 +22,11 @@ def ideal_difference_from_metadata(
     The same item on both sides is a full match, :math:`d = 0`.
 
     Args:
-        positive_items: item ids, [B] integer
-        negative_items: item ids, [B] or [K, B] integer
+        positive_items: item ids, [B] integer, or of any other shape
+        negative_items: item ids, integer, shaped like the positives or, for K negatives each, [K, B]
         metadata: for each kind of metadata a table with one row per item. A table [N] or [N, 1]
-            holds categorical codes, which match when they are equal. A table [N, C] is multi-hot,
+            holds categorical codes, which match when they are equal; a code below 0, or NaN, is missing
+            and matches nothing, not even another missing one. A table [N, C] is multi-hot,
             not 0 where the item has the label; the match of two rows is their Jaccard index, the
             labels that they share over the labels that either has (0 when neither has any).
         metadata_weights: the weight of each kind, each ≥ 0, at most 1 in sum; same keys as ``metadata``
@@ -38,6 +39,9 @@ def ideal_difference_from_metadata(
         ValueError: for shapes that do not fit, keys that differ, weights below 0 or above 1 in sum,
             ids outside 0 … N − 1 (on the CPU)
 
+    See Also:
+        :func:`~pairloss.bpr_loss`, :func:`~pairloss.warp_loss` and their kin, which take the same four arguments.
+
     Source: Collie, ``collie.loss.ideal_difference_from_metadata``; the Jaccard index and the full match are ours.
 
     >>> genre = torch.tensor([0, 0, 1])  # Star Wars, Star Trek, Legally Blonde
@@ -45,7 +49,9 @@ def ideal_difference_from_metadata(
     tensor([0.7500, 1.0000])
     """
     checks.metadata(metadata, metadata_weights)
-    checks.items(positive_items, negative_items, metadata, None)
+    checks.two_sides(positive_items, negative_items)
+    positive_items, negative_items = usable(positive_items), usable(negative_items)
+    checks.rows_of_tables(positive_items, negative_items, metadata)
     return _ideal_difference(positive_items, negative_items, metadata, metadata_weights, torch.get_default_dtype())
 
 
@@ -57,16 +63,30 @@ class Credit(NamedTuple):
     metadata: Metadata | None
     metadata_weights: MetadataWeights | None
 
-    def check(self, positive_scores: Tensor, negative_scores: Tensor) -> None:
-        """Raise unless the arguments fit each other and the scores."""
+    def checked(
+        self, positive_scores: Tensor, negative_scores: Tensor, counts: Tensor | None, real: Tensor | None = None
+    ) -> "Credit":
+        """Raise unless the arguments fit each other and the scores; ids of what does not count may be any number."""
+        positive, negative = self.positive_items, self.negative_items
+        if negative_scores.ndim == positive_scores.ndim:
+            negative = checks.one_row(negative, positive_scores)
         checks.metadata(self.metadata, self.metadata_weights)
-        checks.items(self.positive_items, self.negative_items, self.metadata, (positive_scores, negative_scores))
+        checks.items(positive, negative, self.metadata, positive_scores, negative_scores)
+        if not self.metadata or positive is None or negative is None:
+            return Credit(None, None, None, None)
+        positive, negative = usable(positive), usable(negative)
+        if counts is not None:
+            positive, negative = positive.masked_fill(~counts, 0), negative.masked_fill(~counts, 0)
+        if real is not None:
+            negative = negative.masked_fill(~real, 0)
+        checks.rows_of_tables(positive, negative, self.metadata)
+        return Credit(positive, negative, self.metadata, self.metadata_weights)
 
     def at(self, index: Tensor) -> "Credit":
         """The credit of the chosen negatives alone."""
-        if not self.metadata or self.negative_items is None:
+        if self.negative_items is None:
             return self
-        return self._replace(negative_items=at(self.negative_items, index))
+        return Credit(self.positive_items, at(self.negative_items, index), self.metadata, self.metadata_weights)
 
     def ideal_difference(self, dtype: torch.dtype) -> Tensor | float:
         """d of each pair, or 1.0 without metadata."""
@@ -88,9 +108,13 @@ def _ideal_difference(
 
 def _match(table: Tensor, positive_items: Tensor, negative_items: Tensor) -> Tensor:
     """How well the metadata of both items agree, in [0, 1], shaped like ``negative_items``."""
+    table = usable(table)
     if table.ndim == 1 or table.shape[1] == 1:
         codes = table.reshape(-1)
-        return _rows(codes, positive_items) == _rows(codes, negative_items)
+        code = _rows(codes, positive_items)
+        # A missing code matches nothing: the positives, of which there are fewer, are asked.
+        known = code >= 0 if codes.dtype.is_signed else torch.ones_like(code, dtype=torch.bool)
+        return (code == _rows(codes, negative_items)) & known
     labels = table != 0
     positive, negative = _rows(labels, positive_items), _rows(labels, negative_items)
     shared = (positive & negative).sum(-1)

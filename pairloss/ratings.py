@@ -1,4 +1,4 @@
-"""Losses on explicit ratings, thin faces of ``torch.nn.functional`` with the names that Spotlight uses.
+"""Losses on explicit ratings, thin wrappers of ``torch.nn.functional`` with the names that Spotlight uses.
 
 All three take observed and predicted ratings of one shape, any shape, and average over all entries;
 an empty batch costs 0. Predictions are floating; observed ratings may have any real dtype.
@@ -8,7 +8,7 @@ import torch
 from torch.nn import functional
 
 from pairloss import checks
-from pairloss.reduction import computed_in
+from pairloss.tensors import computed_in, usable
 
 
 def logistic_loss(observed_ratings: torch.Tensor, predicted_ratings: torch.Tensor) -> torch.Tensor:
@@ -24,6 +24,9 @@ def logistic_loss(observed_ratings: torch.Tensor, predicted_ratings: torch.Tenso
         TypeError: for a wrong type or dtype
         ValueError: for shapes or devices that differ and (on the CPU) other observed values
 
+    See Also:
+        :func:`~pairloss.log_bpr_loss`, the same function of the difference of two scores.
+
     Source: Spotlight, ``spotlight.losses.logistic_loss``.
 
     >>> loss = logistic_loss(torch.tensor([1, -1]), torch.tensor([2.0, -2.0]))
@@ -32,7 +35,8 @@ def logistic_loss(observed_ratings: torch.Tensor, predicted_ratings: torch.Tenso
     """
     observed, predicted = _ratings(observed_ratings, predicted_ratings)
     checks.only_values("observed_ratings", observed_ratings, (-1, 0, 1))
-    return _mean(functional.binary_cross_entropy_with_logits(predicted, observed.clamp(0, 1), reduction="none"))
+    # softplus(−r) for a like, softplus(r) for a dislike: exact on either side, where a form with r·y cancels.
+    return _mean(functional.softplus(predicted.where(observed <= 0, -predicted), threshold=40))
 
 
 def poisson_loss(observed_ratings: torch.Tensor, predicted_ratings: torch.Tensor) -> torch.Tensor:
@@ -50,7 +54,11 @@ def poisson_loss(observed_ratings: torch.Tensor, predicted_ratings: torch.Tensor
 
     Raises:
         TypeError: for a wrong type or dtype
-        ValueError: for shapes or devices that differ and (on the CPU) predicted ratings ≤ 0
+        ValueError: for shapes or devices that differ and (on the CPU) predicted ratings ≤ 0 and observed
+            ratings below 0
+
+    See Also:
+        :func:`~pairloss.regression_loss`, for ratings that are no counts.
 
     Source: Spotlight, ``spotlight.losses.poisson_loss``.
 
@@ -59,6 +67,7 @@ def poisson_loss(observed_ratings: torch.Tensor, predicted_ratings: torch.Tensor
     '1.5000'
     """
     observed, predicted = _ratings(observed_ratings, predicted_ratings)
+    checks.none_below_0("observed_ratings", observed)
     checks.above_zero("predicted_ratings", predicted_ratings, "give exp or softplus of a score")
     loss = functional.poisson_nll_loss(predicted, observed, log_input=False, eps=0.0, reduction="none")
     return _mean(loss)
@@ -75,6 +84,9 @@ def regression_loss(observed_ratings: torch.Tensor, predicted_ratings: torch.Ten
         TypeError: for a wrong type or dtype
         ValueError: for shapes or devices that differ
 
+    See Also:
+        :func:`~pairloss.poisson_loss`, for counts.
+
     Source: Spotlight, ``spotlight.losses.regression_loss``.
 
     >>> loss = regression_loss(torch.tensor([5, 3]), torch.tensor([4.0, 3.0]))
@@ -88,7 +100,7 @@ def regression_loss(observed_ratings: torch.Tensor, predicted_ratings: torch.Ten
 def _ratings(observed: torch.Tensor, predicted: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     checks.ratings(observed, predicted)
     dtype = computed_in(predicted)
-    return observed.to(dtype), predicted.to(dtype)
+    return usable(observed).to(dtype), predicted.to(dtype)
 
 
 def _mean(loss: torch.Tensor) -> torch.Tensor:

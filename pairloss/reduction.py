@@ -6,9 +6,11 @@ import torch
 from torch import Tensor
 
 from pairloss import checks
+from pairloss.tensors import computed_in
 from pairloss.terms import PairTerm
 
 Reduction = Literal["mean", "sum", "none"]
+REDUCTIONS = get_args(Reduction)
 
 
 class Reducer(NamedTuple):
@@ -23,21 +25,26 @@ class Reducer(NamedTuple):
         """Raise unless the arguments fit the scores."""
         checks.mask_and_weights(self.mask, self.weights, positive_scores)
         checks.flag("squared", self.squared)
-        checks.choice("reduction", self.reduction, get_args(Reduction))
+        checks.choice("reduction", self.reduction, REDUCTIONS)
 
-    def real(self, negative_mask: Tensor | None) -> "Reducer":
-        """Mask the pairs that have no real negative as well."""
-        if negative_mask is None:
-            return self
-        real = negative_mask.any(0)
-        return self._replace(mask=real if self.mask is None else self.mask & real)
+    def which_count(self, negative_mask: Tensor | None = None) -> Tensor | None:
+        """Which pairs count, [B] bool, or None when all do: a weight of 0 is a mask, and so is no real negative."""
+        which = self.mask
+        if self.weights is not None:
+            # "not 0" rather than "above 0": a NaN among the weights must stay visible.
+            which = self.weights != 0 if which is None else which & (self.weights != 0)
+        if negative_mask is not None:
+            which = negative_mask.any(0) if which is None else which & negative_mask.any(0)
+        return which
 
-    def reduce(self, term: PairTerm, positive: Tensor, negative: Tensor, d: Tensor | float) -> Tensor:
-        """Judge every pair by ``term``, then square, weigh and reduce over the pairs that count."""
+    def reduce(
+        self, term: PairTerm, positive: Tensor, negative: Tensor, d: Tensor | float, counts: Tensor | None
+    ) -> Tensor:
+        """Judge every pair by ``term``, then square, weigh and reduce over the pairs in ``counts``."""
         dtype = computed_in(positive, negative)
-        counts = self._counts()
         loss = term(_hide(counts, positive.to(dtype)), _hide(counts, negative.to(dtype)), d)
         if counts is None and self.reduction != "none":
+            loss = loss.reshape(-1)
             size = loss.shape[0]
             if not self.squared:
                 total = loss.sum()
@@ -52,6 +59,9 @@ class Reducer(NamedTuple):
         if weights is not None:
             # Weights may be wider than the loss: 1e300 is a weight, but no float32.
             weights = _hide(counts, weights.to(torch.promote_types(dtype, weights.dtype)))
+            if self.reduction == "mean" and weights.numel():
+                largest = weights.amax()  # only ratios count, and the sum of large weights is inf
+                weights = weights / largest.masked_fill(largest == 0, 1)
             loss = loss * weights
         loss = _hide(counts, loss)
         if self.reduction == "none" or counts is None:
@@ -62,23 +72,7 @@ class Reducer(NamedTuple):
             total = total / weight.masked_fill(weight == 0, 1)
         return total.to(dtype)
 
-    def _counts(self) -> Tensor | None:
-        """Which pairs count, [B] bool, or None when all do: a weight of 0 is a mask."""
-        if self.weights is None:
-            return self.mask
-        # "not 0" rather than "above 0": a NaN among the weights must stay visible.
-        weighty = self.weights != 0
-        return weighty if self.mask is None else self.mask & weighty
-
 
 def _hide(counts: Tensor | None, values: Tensor) -> Tensor:
     """Put 0 where nothing counts, which cuts the gradient there too."""
     return values if counts is None else values.masked_fill(~counts, 0)
-
-
-def computed_in(*scores: Tensor) -> torch.dtype:
-    """The widest dtype of the scores, float32 at least: sums over 65,504 overflow float16."""
-    dtype = torch.float32
-    for tensor in scores:
-        dtype = torch.promote_types(dtype, tensor.dtype)
-    return dtype

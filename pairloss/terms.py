@@ -1,8 +1,9 @@
 """Pair terms: how bad is one pair?
 
 A pair term takes the scores of the positives and of the negatives and the ideal difference ``d`` of
-each pair, all of shape [B] (``d`` may be the number 1), and gives one value ℓ per pair, [B].
-It checks nothing, weighs nothing and sums nothing: that is the work of the other three words.
+each pair, all of one shape (or the number 1 for ``d``, where there is no partial credit), and gives one
+value ℓ per pair, in that shape. It checks nothing, weighs nothing and sums nothing: that is the work of
+the other three words.
 """
 
 from collections.abc import Callable
@@ -17,7 +18,7 @@ def bpr(positive: Tensor, negative: Tensor, d: Tensor | float) -> Tensor:
     """Sigmoid: ℓ = d − σ(positive − negative)."""
     # d − σ(x) is written σ(−x) − (1 − d): near a satisfied pair, 1 − σ(x) would cancel to 0.
     loss = (negative - positive).sigmoid()
-    return loss if isinstance(d, float) else loss - (1 - d)
+    return loss - (1 - d) if isinstance(d, Tensor) else loss
 
 
 def hinge(positive: Tensor, negative: Tensor, d: Tensor | float) -> Tensor:
@@ -29,7 +30,7 @@ def log_bpr(positive: Tensor, negative: Tensor, d: Tensor | float) -> Tensor:
     """Log-sigmoid: ℓ = −t·log σ(x) − (1 − t)·log σ(−x) at x = positive − negative, t = (1 + d) / 2."""
     # −log σ(x) = softplus(−x), which above 40 is linear to the last digit of a float64.
     loss = functional.softplus(negative - positive, threshold=40)
-    if isinstance(d, float):
+    if not isinstance(d, Tensor):
         return loss
     t = (1 + d) / 2
     other = (1 - t) * functional.softplus(positive - negative, threshold=40)

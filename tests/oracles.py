@@ -1,36 +1,50 @@
-"""The losses once more, as plain loops over Python floats: what the tensors are held against."""
+"""The losses once more, as plain loops over Python numbers: what the tensors are held against."""
 
+import itertools
 import math
-
-import pairloss
-
-STANDARD = ["bpr_loss", "hinge_loss", "log_bpr_loss"]
-ADAPTIVE = ["adaptive_bpr_loss", "adaptive_hinge_loss"]
-MANY = [*ADAPTIVE, "warp_loss"]
-LOSSES = [*STANDARD, *MANY]
-NUM_ITEMS = 40
-
-
-def function(name):
-    """The loss of that name as f(positive_scores, negative_scores, positive_items, negative_items, …)."""
-
-    def loss(positive_scores, negative_scores, positive_items=None, negative_items=None, *rest, **options):
-        return getattr(pairloss, name)(
-            positive_scores, negative_scores, NUM_ITEMS, positive_items, negative_items, *rest, **options
-        )
-
-    return loss
+from fractions import Fraction
 
 
 def sigmoid(x):
     return 1 / (1 + math.exp(-x)) if x >= 0 else math.exp(x) / (1 + math.exp(x))
 
 
-def term(name, x, d):
-    if "log_bpr" in name:
-        t = (1 + d) / 2
-        return -t * math.log(sigmoid(x)) - (1 - t) * math.log(sigmoid(-x))
-    return d - sigmoid(x) if "bpr" in name else max(0.0, d - x)
+# --- pairs: ℓ of a positive p against its real negatives ns, with their ideal differences ds --------------
+
+
+def bpr(x, d):
+    return d - sigmoid(x)
+
+
+def hinge(x, d):
+    return max(0.0, d - x)
+
+
+def log_bpr(x, d):
+    t = (1 + d) / 2
+    return -t * math.log(sigmoid(x)) - (1 - t) * math.log(sigmoid(-x))
+
+
+def sampled(term):
+    return lambda p, ns, ds: term(p - ns[0], ds[0])
+
+
+def hardest(term):
+    def loss(p, ns, ds, hardest_by="score"):
+        hardness = [n + d * (hardest_by == "violation") for n, d in zip(ns, ds, strict=True)]
+        k = hardness.index(max(hardness))
+        return term(p - ns[k], ds[k])
+
+    return loss
+
+
+def warp(p, ns, ds, rank_weight="log", num_items=40):
+    for t, (n, d) in enumerate(zip(ns, ds, strict=True), start=1):
+        if d - p + n > 0:
+            if rank_weight == "log":
+                return math.log(num_items / t) * (d - p + n)
+            return sum(1 / i for i in range(1, (num_items - 1) // t + 1)) * (d - p + n)
+    return 0.0
 
 
 def ideal_difference(positive_item, negative_item, metadata, metadata_weights):
@@ -42,7 +56,8 @@ def ideal_difference(positive_item, negative_item, metadata, metadata_weights):
     for name, table in metadata.items():
         a, b = table[positive_item].tolist(), table[negative_item].tolist()
         if table.ndim == 1 or table.shape[1] == 1:
-            match = float(a == b)
+            code = a if table.ndim == 1 else a[0]
+            match = float(a == b and code >= 0)
         else:
             a, b = ({i for i, on in enumerate(row) if on} for row in (a, b))
             match = len(a & b) / len(a | b) if a | b else 0.0
@@ -50,24 +65,8 @@ def ideal_difference(positive_item, negative_item, metadata, metadata_weights):
     return max(d, 0.0)
 
 
-def pair_loss(name, positive, negatives, ds, rank_weight, hardest_by):
-    """ℓ of one positive against its real negatives, with their ideal differences."""
-    if name in STANDARD:
-        return term(name, positive - negatives[0], ds[0])
-    if name in ADAPTIVE:
-        hardness = [n + d * (hardest_by == "violation") for n, d in zip(negatives, ds, strict=True)]
-        k = hardness.index(max(hardness))
-        return term(name, positive - negatives[k], ds[k])
-    for t, (n, d) in enumerate(zip(negatives, ds, strict=True), start=1):
-        if d - positive + n > 0:
-            if rank_weight == "log":
-                return math.log(NUM_ITEMS / t) * (d - positive + n)
-            return sum(1 / i for i in range(1, (NUM_ITEMS - 1) // t + 1)) * (d - positive + n)
-    return 0.0
-
-
-def oracle(
-    name,
+def over_pairs(
+    pair_loss,
     positive_scores,
     negative_scores,
     positive_items=None,
@@ -78,13 +77,11 @@ def oracle(
     mask=None,
     weights=None,
     negative_mask=None,
-    rank_weight="log",
-    hardest_by="score",
-    squared=None,
+    squared=True,
     reduction="mean",
+    **choice,
 ):
-    """The value of the loss ``name`` for tensors like those that the function takes."""
-    squared = name != "log_bpr_loss" if squared is None else squared
+    """The value of a loss for tensors like those that the function takes, ``pair_loss`` judging each positive."""
     rows = negative_scores if negative_scores.ndim == 2 else negative_scores[None]
     losses, total_weight = [], 0.0
     for b, positive in enumerate(positive_scores.tolist()):
@@ -99,10 +96,76 @@ def oracle(
             ds = [
                 ideal_difference(int(positive_items[b]), int(item_rows[k, b]), metadata, metadata_weights) for k in real
             ]
-        loss = pair_loss(name, positive, [float(rows[k, b]) for k in real], ds, rank_weight, hardest_by)
+        loss = pair_loss(positive, [float(rows[k, b]) for k in real], ds, **choice)
         losses.append(weight * (loss + loss**2 if squared else loss))
         total_weight += weight
     if reduction == "none":
         return losses
     total = math.fsum(losses)
     return total if reduction == "sum" else total / (total_weight or 1.0)
+
+
+# --- lists ------------------------------------------------------------------------------------------------
+
+
+def pairwise_hinge(scores, labels, groups=None, margin=1.0, power=1, reduction="mean"):
+    groups = groups or [0] * len(scores)
+    terms = [
+        max(0.0, margin - scores[i] + scores[j]) ** power
+        for i, j in itertools.product(range(len(scores)), repeat=2)
+        if groups[i] == groups[j] and labels[i] > labels[j]
+    ]
+    return math.fsum(terms) / (max(len(terms), 1) if reduction == "mean" else 1)
+
+
+def exact_pairwise_hinge(scores, labels, groups, margin, power, reduction):
+    """Value and gradient over the table of all pairs in rational arithmetic; both inf where a pair costs infinity.
+
+    The third result is what the gradient of each item is a sum of, in size: rounding is measured against it.
+    """
+    length, inf = len(scores), math.inf
+    value, gradient, size, pairs = Fraction(0), [Fraction(0)] * length, [Fraction(0)] * length, 0
+    for i, j in itertools.product(range(length), repeat=2):
+        if groups[i] != groups[j] or labels[i] <= labels[j]:
+            continue
+        pairs += 1
+        high, low = scores[i], scores[j]
+        if high == low:
+            short = Fraction(margin)
+        elif high == inf or low == -inf:
+            continue
+        elif low == inf or high == -inf:
+            value = inf
+            size[i] = size[j] = inf
+            continue
+        else:
+            short = max(Fraction(margin) - Fraction(high) + Fraction(low), Fraction(0))
+        value += short**power
+        slope = power * short ** (power - 1) if short > 0 else Fraction(0)
+        gradient[i], gradient[j] = gradient[i] - slope, gradient[j] + slope
+        size[i], size[j] = size[i] + slope, size[j] + slope
+    count = max(pairs, 1) if reduction == "mean" else 1
+    return value / count, [entry / count for entry in gradient], [entry / count for entry in size]
+
+
+def _dcg(labels):
+    return math.fsum((2**y - 1) / math.log2(2 + place) for place, y in enumerate(labels))
+
+
+def lambdarank(scores, labels, groups=None, sigma=1.0, reduction="mean"):
+    """ΔNDCG as NDCG of the list before and after the swap."""
+    groups = groups or [0] * len(scores)
+    totals = []
+    for group in sorted(set(groups)):
+        members = [i for i in range(len(scores)) if groups[i] == group]
+        ranked = sorted(members, key=lambda i: -scores[i])
+        ideal = _dcg(sorted((labels[i] for i in members), reverse=True)) or 1.0
+        total = 0.0
+        for i, j in itertools.product(members, repeat=2):
+            if labels[i] > labels[j]:
+                swapped = [{i: j, j: i}.get(k, k) for k in ranked]
+                delta = abs(_dcg([labels[k] for k in ranked]) - _dcg([labels[k] for k in swapped])) / ideal
+                z = -sigma * (scores[i] - scores[j])
+                total += delta * (max(z, 0) + math.log1p(math.exp(-abs(z))))
+        totals.append(total)
+    return math.fsum(totals) / (max(len(totals), 1) if reduction == "mean" else 1)

@@ -3,9 +3,13 @@
 import hashlib
 import http.server
 import math
+import os
 import re
 import socket
+import struct
 import threading
+import time
+import tracemalloc
 import zipfile
 from pathlib import Path
 
@@ -14,6 +18,7 @@ import torch
 from torch.testing import assert_close
 
 from pairloss import datasets
+from pairloss.datasets import archives, generated, movielens
 
 GENRES = "unknown|0\nAction|1\nComedy|2\n\n"
 ITEMS = (
@@ -143,7 +148,7 @@ def test_a_title_tells_a_genre_of_its_film():
     films = datasets.generate(num_users=1, num_items=500)
     for title, genres in zip(films.titles, films.genres, strict=True):
         noun = title.split()[2]
-        assert any(genres[g] for g, name in enumerate(films.genre_names) if noun in datasets._NOUNS[name].split())
+        assert any(genres[g] for g, name in enumerate(films.genre_names) if noun in generated._NOUNS[name].split())
 
 
 def test_seeds_make_worlds_and_leave_the_random_state_alone():
@@ -151,7 +156,7 @@ def test_seeds_make_worlds_and_leave_the_random_state_alone():
     before = torch.get_rng_state()
     one, same, other = (datasets.generate(seed, num_users=50, num_items=60) for seed in (1, 1, 2))
     assert torch.equal(before, torch.get_rng_state())
-    for left, right in zip(one, same, strict=True):
+    for left, right in zip(vars(one).values(), vars(same).values(), strict=True):
         assert torch.equal(left, right) if isinstance(left, torch.Tensor) else left == right
     third = datasets.generate(3, num_users=50, num_items=60)
     for left, right in ((one, other), (one, third), (other, third)):
@@ -251,7 +256,8 @@ def test_an_archive_without_ratings_is_empty_and_windows_line_ends_are_read(tmp_
             "u.item, line 2, has the genre flags 0 1 2; expected each 0 or",
         ),
         ({"u_item": ITEMS + ITEMS}, "u.item, line 4, lists item 1 again"),
-        ({"u_genre": None}, "has no ml-100k/u.genre; expected an archive like MovieLens 100K"),
+        ({"u_data": RATINGS + f"12\t1\t{10**19}\t0\n"}, "u.data, line 6, has '10000000000000000000'; expected an int"),
+        ({"u_genre": None}, "has no ml-100k/u.genre; expected an archive that has"),
         ({"u_data": None}, "has no ml-100k/u.data"),
     ],
 )
@@ -276,11 +282,10 @@ def test_a_truncated_or_damaged_archive_is_no_archive(tmp_path):
             datasets.read_movielens_100k(tmp_path / "small.zip", minimum_rating=rating)
 
 
-@pytest.mark.parametrize("compression", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
-def test_damage_in_compressed_data_is_named_or_does_not_matter(tmp_path, compression):
+def test_damage_in_compressed_data_is_named_or_does_not_matter(tmp_path):
     path = tmp_path / "small.zip"
     generator = torch.Generator().manual_seed(0)
-    with zipfile.ZipFile(path, "w", compression) as opened:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as opened:
         for name, text in (("u.genre", GENRES), ("u.item", ITEMS), ("u.data", RATINGS)):
             opened.writestr(f"ml-100k/{name}", text.encode("latin-1"))
     expected = str(datasets.read_movielens_100k(path))
@@ -293,14 +298,55 @@ def test_damage_in_compressed_data_is_named_or_does_not_matter(tmp_path, compres
             refused.append(str(error))
     assert len(refused) > 150
     for message in refused:
-        assert re.search(r"not a complete zip archive|has no ml-100k|unpacks to", message)
+        assert re.search(r"not a complete zip archive|has no ml-100k|rare compression|^u\.\w+, line \d+,", message)
 
 
-def test_an_archive_that_unpacks_to_very_much_is_not_read(tmp_path, monkeypatch):
+def peak_of_reading(path, message):
+    """The most memory, in bytes, that Python held while it found out what is wrong with the archive."""
+    tracemalloc.start()
+    with pytest.raises(ValueError, match=message):
+        datasets.read_movielens_100k(path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    return peak
+
+
+@pytest.mark.parametrize("lie", [False, True])
+@pytest.mark.parametrize("line", [b"1|1|1|1|1|1|1|1\n", b"x" * 1_000_000], ids=["many lines", "one line"])
+def test_an_archive_that_unpacks_to_very_much_is_not_read_to_its_end(tmp_path, lie, line):
+    path = tmp_path / "bomb.zip"
+    size = 3 * archives.MOST_BYTES  # 50 MB of text in 50 kB of archive
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as opened:
+        opened.writestr("ml-100k/u.genre", GENRES)
+        opened.writestr("ml-100k/u.item", line * (size // len(line)))
+    if lie:  # that it has ten bytes, in both places where an archive says so
+        path.write_bytes(
+            path.read_bytes().replace(struct.pack("<I", size // len(line) * len(line)), struct.pack("<I", 10))
+        )
+    message = r"unpacks to more than \d+ bytes|line 2, lists item 1 again|line 1, has 1 columns|not a complete zip"
+    assert peak_of_reading(path, message) < 6 * archives.MOST_BYTES
+
+
+def test_many_lines_are_counted_while_they_are_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(archives, "MOST_BYTES", 60)
     archive(tmp_path / "small.zip")
-    monkeypatch.setattr(datasets, "_MOST_BYTES", 50)
-    with pytest.raises(ValueError, match=r"unpacks to \d+ bytes in ml-100k/u.item; expected far fewer"):
+    with pytest.raises(ValueError, match=r"unpacks to more than 60 bytes in ml-100k/u\.item; expected far fewer"):
         datasets.read_movielens_100k(tmp_path / "small.zip")
+
+
+@pytest.mark.parametrize("compression", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_compressions_that_inflate_without_a_bound_are_refused(tmp_path, compression):
+    with zipfile.ZipFile(tmp_path / "small.zip", "w", compression) as opened:
+        opened.writestr("ml-100k/u.genre", GENRES)
+    with pytest.raises(ValueError, match=r"has ml-100k/u\.genre in a rare compression; expected it stored or deflated"):
+        datasets.read_movielens_100k(tmp_path / "small.zip")
+
+
+def test_reading_stops_at_the_first_wrong_line(tmp_path):
+    path = archive(tmp_path / "small.zip", u_data="wrong\n" + RATINGS)
+    lines = archives.rows(path, "ml-100k/u.data", 4, "\t")
+    with pytest.raises(ValueError, match=r"u\.data, line 1, has 1 columns; expected 4"):
+        next(lines)
 
 
 # --- downloading --------------------------------------------------------------------------------------------
@@ -326,8 +372,8 @@ def server(tmp_path, monkeypatch):
         running.content, running.breaks_off, running.requests = content, False, 0
         thread = threading.Thread(target=running.serve_forever)
         thread.start()
-        monkeypatch.setattr(datasets, "MOVIELENS_100K", f"http://127.0.0.1:{running.server_port}/ml-100k.zip")
-        monkeypatch.setattr(datasets, "MOVIELENS_100K_SHA256", hashlib.sha256(content).hexdigest())
+        monkeypatch.setattr(movielens, "ADDRESS", f"http://127.0.0.1:{running.server_port}/ml-100k.zip")
+        monkeypatch.setattr(movielens, "SHA256", hashlib.sha256(content).hexdigest())
         yield running
         running.shutdown()
         thread.join()
@@ -363,6 +409,8 @@ def test_downloads_once_into_the_cache_and_nowhere_else(server, tmp_path, monkey
     [
         ({"cache": 0}, TypeError, "cache must be a path, got int"),
         ({"minimum_rating": 6}, ValueError, "minimum_rating was 6; expected at least 1 and at most 5"),
+        ({"cache": ""}, ValueError, "cache was ''; expected a path"),
+        ({"cache": "~nosuchuser/x"}, ValueError, "cache was '~nosuchuser/x', whose home is not known; expected a path"),
         ({"minimum_rating": True}, TypeError, "minimum_rating must be an int, got bool"),
     ],
 )
@@ -377,13 +425,12 @@ def test_a_broken_download_is_never_a_good_cache(server, tmp_path):
     server.breaks_off = True
     with pytest.raises(ValueError, match=r"^\d+ bytes came from http.*nothing was kept$"):
         datasets.movielens_100k(cache)
-    assert not cache.exists()
+    assert names(cache) == []
     server.breaks_off = False
     good, server.content = server.content, server.content + b"x"
     with pytest.raises(ValueError, match="bytes came from"):
         datasets.movielens_100k(cache)
-    assert not cache.exists()
-    cache.mkdir()
+    assert names(cache) == []
     # A file that is there but is not the right one is fetched anew.
     (cache / "ml-100k.zip").write_bytes(good[:100])
     server.content = good
@@ -403,17 +450,37 @@ def test_a_write_that_breaks_off_leaves_nothing(server, tmp_path, monkeypatch):
     assert names(tmp_path / "cache") == []
 
 
+def test_a_cache_that_cannot_be_written_says_so_before_it_downloads(server, tmp_path):
+    (tmp_path / "file").write_text("not a folder")
+    for cache in (tmp_path / "file", tmp_path / "file" / "below", "/proc/pairloss"):
+        with pytest.raises(OSError, match=r"cannot write to the cache .*; expected a folder that can be written: give"):
+            datasets.movielens_100k(cache)
+    assert server.requests == 0
+
+
+def test_what_a_killed_write_left_is_cleared_away_once_it_is_old(server, tmp_path):
+    for name in ("ml-100k.zip.old", "ml-100k.zip.new", "mine"):
+        (tmp_path / "cache" / name).mkdir(parents=True)
+        (tmp_path / "cache" / name / "part").write_bytes(b"half")
+    yesterday = time.time() - 100_000
+    for name in ("ml-100k.zip.old", "mine"):
+        os.utime(tmp_path / "cache" / name, (yesterday, yesterday))
+    datasets.movielens_100k(tmp_path / "cache")
+    # Another process may still be writing the new one; what is not ours stays.
+    assert sorted(p.name for p in (tmp_path / "cache").iterdir()) == ["mine", "ml-100k.zip", "ml-100k.zip.new"]
+
+
 def test_offline_says_what_to_do(server, tmp_path, monkeypatch):
     cache = tmp_path / "cache"
     datasets.movielens_100k(cache)
-    monkeypatch.setattr(datasets, "MOVIELENS_100K", "http://127.0.0.1:9/ml-100k.zip")  # nobody listens
+    monkeypatch.setattr(movielens, "ADDRESS", "http://127.0.0.1:9/ml-100k.zip")  # nobody listens
     assert datasets.movielens_100k(cache).num_users == 3  # what is in the cache needs no network
     with pytest.raises(
         ConnectionError,
         match=r"cannot download http://127.0.0.1:9/ml-100k.zip \(.*\)\. Without a network, copy the file",
     ):
         datasets.movielens_100k(tmp_path / "empty")
-    assert not (tmp_path / "empty").exists()
+    assert names(tmp_path / "empty") == []
     (cache / "ml-100k.zip").write_bytes(b"something else")
     with pytest.raises(ConnectionError, match=r"What lies there now is not that file\.$"):
         datasets.movielens_100k(cache)
@@ -425,7 +492,7 @@ def test_offline_says_what_to_do(server, tmp_path, monkeypatch):
 
 def test_an_answer_that_is_not_http_is_no_download(tmp_path, monkeypatch):
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        monkeypatch.setattr(datasets, "MOVIELENS_100K", f"http://127.0.0.1:{listening.getsockname()[1]}/ml-100k.zip")
+        monkeypatch.setattr(movielens, "ADDRESS", f"http://127.0.0.1:{listening.getsockname()[1]}/ml-100k.zip")
 
         def answer():
             connection, _ = listening.accept()
@@ -441,5 +508,5 @@ def test_an_answer_that_is_not_http_is_no_download(tmp_path, monkeypatch):
 
 
 def test_the_real_address_is_encrypted_and_checked():
-    assert datasets.MOVIELENS_100K.startswith("https://files.grouplens.org/")
-    assert len(bytes.fromhex(datasets.MOVIELENS_100K_SHA256)) == 32
+    assert movielens.ADDRESS.startswith("https://files.grouplens.org/")
+    assert len(bytes.fromhex(movielens.SHA256)) == 32

@@ -2,11 +2,14 @@
 
 import re
 
+import numpy
 import pytest
 import torch
 from torch import tensor
 
 import pairloss
+from pairloss.tensors import INTEGERS
+from tests.cases import LISTS, PAIRS, entry
 
 P, N = torch.zeros(4), torch.zeros(4)
 MANY = torch.zeros(3, 4)
@@ -62,7 +65,7 @@ ERRORS = {
     "function with ids [B]": (
         lambda: warp(many=lambda ids: MANY, negative_items=ITEMS),
         ValueError,
-        r"negative_items has shape \[4\]; expected \[K, B\], ids to be scored",
+        r"negative_items has shape \[4\] beside positive_scores \[4\]; expected \[K, 4\], K negatives for each",
     ),
     "function with ids [B, K]": (
         lambda: warp(many=lambda ids: MANY, negative_items=MANY_ITEMS.T),
@@ -82,7 +85,7 @@ ERRORS = {
     "function and positives [B, 1]": (
         lambda: warp(P[:, None], many=lambda ids: MANY),
         ValueError,
-        r"positive_scores has shape \[4, 1\]; expected one dimension",
+        r"negative_items has shape \[3, 4\] beside positive_scores \[4, 1\]; expected \[3, 4, 1\]\. Beside a \[B, 1\]",
     ),
     "function that scores one per pair": (
         lambda: warp(many=lambda ids: P),
@@ -118,10 +121,14 @@ ERRORS = {
     "positive [B, 1]": (
         lambda: bpr(P[:, None]),
         ValueError,
-        r"positive_scores has shape \[4, 1\]; expected one dimension, \[B\]\..*broadcast to \[B, B\]: "
-        r"use positive_scores.squeeze\(1\)",
+        r"negative_scores has shape \[4\] beside positive_scores \[4, 1\]; expected \[4, 1\]\. .*to \[B, B\]: "
+        r"use squeeze\(-1\) there",
     ),
-    "positive a number": (lambda: bpr(tensor(1.0)), ValueError, r"positive_scores has shape \[\]; expected one"),
+    "positive a scalar": (
+        lambda: bpr(tensor(1.0)),
+        ValueError,
+        r"negative_scores has shape \[4\] beside positive_scores \[\]; expected \[\]",
+    ),
     "negative [B, 1]": (
         lambda: bpr(negative=N[:, None]),
         ValueError,
@@ -139,7 +146,17 @@ ERRORS = {
         r"many_negative_scores has shape \[4, 3\] beside positive_scores \[4\]; expected \[3, 4\]\. "
         r"It looks like \[B, K\]: use many_negative_scores.T",
     ),
-    "many [B]": (lambda: warp(many=N), ValueError, r"many_negative_scores has shape \[4\]; expected \[K, B\]"),
+    "many [B]": (
+        lambda: warp(many=N),
+        ValueError,
+        r"many_negative_scores has shape \[4\] beside positive_scores \[4\]; expected \[K, 4\], K negatives for each",
+    ),
+    "many a scalar": (lambda: warp(many=tensor(1.0)), ValueError, r"has shape \[\]; expected \[K, B\] with K of at"),
+    "many of four dimensions": (
+        lambda: warp(many=torch.zeros(2, 3, 4, 5)),
+        ValueError,
+        r"many_negative_scores has shape \[2, 3, 4, 5\] beside positive_scores \[4\]; expected \[2, 4\]",
+    ),
     "no negatives": (lambda: warp(many=MANY[:0]), ValueError, r"has shape \[0, 4\]; expected \[K, B\] with K of at"),
     "empty sequence": (lambda: warp(many=[]), ValueError, r"has shape \[0, 0\]; expected \[K, B\] with K of at"),
     "ragged sequence": (lambda: warp(many=[N, N[:2]]), ValueError, r"shapes \[4\] on cpu, \[2\] on cpu; expected K"),
@@ -170,7 +187,7 @@ ERRORS = {
     "ids [B, 1] alone": (
         lambda: credit(items=ITEMS[:, None]),
         ValueError,
-        r"positive_items has shape \[4, 1\]; .* use positive_items.squeeze\(1\)",
+        r"negative_items has shape \[4\] beside positive_items \[4, 1\]; expected \[4, 1\]\. Beside a \[B, 1\]",
     ),
     "list of numbers": (lambda: warp(many=[1.0, 2.0]), TypeError, r"many_negative_scores\[0\] must be a torch.Tensor"),
     "items [B, K]": (
@@ -191,14 +208,18 @@ ERRORS = {
     "weights [B, 1]": (
         lambda: pairloss.bpr_loss(P, N, weights=P[:, None]),
         ValueError,
-        r"weights has shape \[4, 1\] .*use weights.squeeze\(1\)",
+        r"weights has shape \[4, 1\] .*use weights.squeeze\(-1\)",
     ),
     "negative_mask [B]": (
         lambda: warp(negative_mask=N.bool()),
         ValueError,
         r"negative_mask has shape \[4\] beside many_negative_scores \[3, 4\]; expected \[3, 4\]",
     ),
-    "ids [K, B] on both sides": (lambda: credit(items=MANY_ITEMS), ValueError, r"positive_items has shape \[3, 4\]"),
+    "ids [K, B] for the positives alone": (
+        lambda: credit(items=MANY_ITEMS),
+        ValueError,
+        r"negative_items has shape \[4\] beside positive_items \[3, 4\]; expected \[3, 4\]",
+    ),
     "ids that do not fit": (
         lambda: credit(negative_items=ITEMS[:3]),
         ValueError,
@@ -240,8 +261,16 @@ ERRORS = {
         ValueError,
         re.escape("sum of metadata weights was 1.1, must be <=1"),
     ),
-    "a weight below 0": (lambda: credit(metadata_weights={"genre": -0.1}), ValueError, "was -0.1; expected at least 0"),
-    "a weight of NaN": (lambda: credit(metadata_weights={"genre": float("nan")}), ValueError, "was nan; expected at"),
+    "a weight below 0": (
+        lambda: credit(metadata_weights={"genre": -0.1}),
+        ValueError,
+        "was -0.1; expected a finite number",
+    ),
+    "a weight of NaN": (
+        lambda: credit(metadata_weights={"genre": float("nan")}),
+        ValueError,
+        "was nan; expected a finite",
+    ),
     "id −1": (
         lambda: bpr(items=ITEMS - 1, metadata=GENRE, weights=WEIGHT),
         ValueError,
@@ -299,18 +328,133 @@ ERRORS = {
     "module: weights": (lambda: pairloss.HingeLoss(GENRE), ValueError, "metadata has the keys"),
     "module: dots": (lambda: pairloss.BPRLoss({"a.b": P}, {"a.b": 0.1}), ValueError, "without a dot"),
     # index functions
-    "hardest: shape": (lambda: pairloss.hardest_negatives(N), ValueError, r"many_negative_scores has shape \[4\]"),
-    "violation: shape": (
-        lambda: pairloss.first_violation(N),
+    "hardest: shape": (
+        lambda: pairloss.hardest_negatives(MANY[:0]),
         ValueError,
-        r"margins has shape \[4\]; expected \[K, B\]",
+        r"many_negative_scores has shape \[0, 4\]; expected \[K, B\]",
     ),
+    "violation: shape": (
+        lambda: pairloss.first_violation(tensor(1.0)),
+        ValueError,
+        r"margins has shape \[\]; expected \[K, B\]",
+    ),
+    "take: shape": (
+        lambda: pairloss.take_negatives(MANY, ITEMS[:3]),
+        ValueError,
+        r"index has shape \[3\] beside rows \[3, 4\]; expected \[4\]",
+    ),
+    "take: a row that is not there": (
+        lambda: pairloss.take_negatives(MANY, ITEMS),
+        ValueError,
+        "index holds rows from 0 to 3; expected 0 to 2",
+    ),
+    "take: a row below 0": (
+        lambda: pairloss.take_negatives(MANY, ITEMS - 3),
+        ValueError,
+        "index holds rows from -3 to 0; expected 0 to 2",
+    ),
+    "take: float rows": (lambda: pairloss.take_negatives(MANY, P), TypeError, "index must be integer ids"),
+    "take: a list": (lambda: pairloss.take_negatives([P], ITEMS), TypeError, "rows must be a torch.Tensor, got list"),
     "violation: mask": (
         lambda: pairloss.first_violation(MANY, MANY.T.bool()),
         ValueError,
         r"negative_mask has shape \[4, 3\] beside margins \[3, 4\]",
     ),
 }
+
+
+# --- arguments in another library's place, numbers beyond every range, tensors of other layouts ------------------
+
+
+def nested():
+    return torch.nested.nested_tensor([torch.zeros(2), torch.zeros(3)], layout=torch.jagged)
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_a_mask_in_spotlights_place_is_named(name):
+    many = entry(name).takes_many
+    scores = P, MANY if many else N
+    for wrong, got in ((P.bool(), "Tensor"), (12.0, "float"), (True, "bool"), ("12", "str")):
+        with pytest.raises(TypeError, match=f"num_items must be an int, got {got}") as caught:
+            getattr(pairloss, name)(*scores, wrong)
+        assert ("mask=" in str(caught.value)) == (got == "Tensor")
+    for wrong in (0, -1, 2**63, 2**70, 10**400):
+        with pytest.raises(ValueError, match=r"num_items was .*; expected at least 1 and at most"):
+            getattr(pairloss, name)(*scores, wrong)
+    assert getattr(pairloss, name)(*scores, 2**63 - 1).isfinite()
+
+
+@pytest.mark.parametrize("name", PAIRS)
+@pytest.mark.parametrize("make", [nested, lambda: torch.zeros(4).to_sparse()], ids=["nested", "sparse"])
+def test_sparse_and_nested_tensors_are_refused_by_name(name, make):
+    many = entry(name).takes_many
+    good = {
+        "positive_scores": P,
+        "many_negative_scores" if many else "negative_scores": MANY if many else N,
+        "num_items": 12,
+        "positive_items": ITEMS,
+        "negative_items": MANY_ITEMS if many else ITEMS,
+        "mask": P.bool(),
+        "weights": P,
+    } | ({"negative_mask": MANY.bool()} if many else {})
+    for argument, value in good.items():
+        if isinstance(value, torch.Tensor):
+            with pytest.raises(TypeError, match=f"{argument} must be a dense tensor"):
+                getattr(pairloss, name)(**good | {argument: make()})
+    with pytest.raises(TypeError, match="dense tensor"):
+        getattr(pairloss, name)(**good | {"metadata": {"genre": make()}, "metadata_weights": WEIGHT})
+
+
+@pytest.mark.parametrize("name", LISTS)
+def test_lists_refuse_sparse_and_nested_tensors(name):
+    for place, argument in enumerate(("scores", "labels", "groups")):
+        arguments = [P, P, ITEMS]
+        arguments[place] = nested()
+        with pytest.raises(TypeError, match=f"{argument} must be a dense tensor, got a nested one"):
+            getattr(pairloss, name)(*arguments[:2], groups=arguments[2])
+
+
+NUMBERS = {
+    "margin": lambda n: pairloss.pairwise_hinge_loss(P, ITEMS, margin=n),
+    "sigma": lambda n: pairloss.lambdarank_loss(P, ITEMS, sigma=n),
+    "num_negatives": lambda n: pairloss.sample_negatives(ITEMS, torch.eye(4), n),
+    "metadata_weights": lambda n: credit(metadata_weights={"genre": n}),
+    "num_users": lambda n: pairloss.datasets.generate(num_users=n),
+    "num_items": lambda n: pairloss.datasets.generate(num_items=n),
+    "seed": lambda n: pairloss.datasets.generate(n),
+    "skew": lambda n: pairloss.datasets.generate(skew=n),
+    "genre_share": lambda n: pairloss.datasets.generate(genre_share=n),
+    "minimum_rating": lambda n: pairloss.datasets.movielens_100k(minimum_rating=n),
+}
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+@pytest.mark.parametrize("size", [400, 6000])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_numbers_beyond_every_range_are_refused_by_name(name, size, sign):
+    with pytest.raises(ValueError, match=name) as caught:
+        NUMBERS[name](sign * 10**size)
+    assert len(str(caught.value)) < 200
+    if name not in ("margin", "sigma"):  # a float can hold it
+        with pytest.raises(ValueError, match="metadata weights" if name == "metadata_weights" and sign > 0 else name):
+            NUMBERS[name](sign * 2**70)
+
+
+OPTIONS = {
+    "reduction": lambda word: bpr(reduction=word),
+    "hardest_by": lambda word: pairloss.adaptive_bpr_loss(P, MANY, hardest_by=word),
+    "rank_weight": lambda word: warp(rank_weight=word),
+    "list reduction": lambda word: pairloss.pairwise_hinge_loss(P, ITEMS, reduction=word),
+    "power": lambda word: pairloss.pairwise_hinge_loss(P, ITEMS, power=word),
+    "module": lambda word: pairloss.BPRLoss(reduction=word),
+}
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+@pytest.mark.parametrize("wrong", [numpy.array(["mean", "sum"]), None, True, ["mean"], 2.0])
+def test_an_option_of_a_wrong_type_is_a_type_error(name, wrong):
+    with pytest.raises(TypeError, match=r"(reduction|hardest_by|rank_weight|power) must be one of "):
+        OPTIONS[name](wrong)
 
 
 @pytest.mark.parametrize("case", ERRORS)
@@ -328,7 +472,7 @@ def test_a_sum_of_weights_that_rounds_above_1_is_fine():
     assert credit(tables, weights, ITEMS, ITEMS + 1).tolist() == pytest.approx([0, 0, 0, 0], abs=1e-7)
 
 
-@pytest.mark.parametrize("dtype", [torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64])
+@pytest.mark.parametrize("dtype", INTEGERS)
 def test_ids_of_every_integer_dtype(dtype):
     items, others = ITEMS.to(dtype), (ITEMS + 3).to(dtype)
     assert credit(items=items, negative_items=others).tolist() == [0.75] * 4

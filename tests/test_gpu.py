@@ -4,8 +4,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from tests.oracles import LOSSES, MANY, function
-from tests.test_losses import case, choices, embeddings, extra, tables
+from tests.cases import CHOOSING, PAIRS, case, embeddings, entry, extra, function, optional, tables
 
 pytestmark = [
     pytest.mark.gpu,
@@ -19,13 +18,12 @@ def to_gpu(value):
     return value.cuda() if isinstance(value, torch.Tensor) else value
 
 
-@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("name", PAIRS)
 @pytest.mark.parametrize("kind", ["none", "one", "three"])
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.float16])
 def test_equals_the_cpu_without_waiting(name, kind, dtype):
-    which = ["mask", "weights", "negative_mask"] if name in MANY else ["mask", "weights"]
-    for choice in choices(name):
-        for options in ({}, extra(name, which, b=500)):
+    for choice in entry(name).choices:
+        for options in ({}, extra(optional(name), b=500)):
             arguments = case(name, b=500, dtype=dtype) | tables(kind) | options | choice
             on_gpu = to_gpu(arguments)
             outcomes = []
@@ -43,7 +41,7 @@ def test_equals_the_cpu_without_waiting(name, kind, dtype):
                 assert_close(actual.cpu(), expected)
 
 
-@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("name", PAIRS)
 def test_autocast_on_the_gpu_changes_nothing(name):
     batch = to_gpu(case(name, dtype=torch.float32) | tables("three"))
     with torch.autocast("cuda", torch.float16):
@@ -51,10 +49,10 @@ def test_autocast_on_the_gpu_changes_nothing(name):
     assert_close(inside, function(name)(**batch))
 
 
-@pytest.mark.parametrize("name", MANY)
+@pytest.mark.parametrize("name", CHOOSING)
 @pytest.mark.parametrize("kind", ["none", "three"])
 def test_scoring_twice_equals_the_cpu_without_waiting(name, kind):
-    options = tables(kind) | extra(name, ["mask", "weights", "negative_mask"], b=500)
+    options = tables(kind) | extra(["mask", "weights", "negative_mask"], b=500)
     ids = case(name, b=500)
     outcomes = []
     for move, mode in ((lambda value: value, "default"), (to_gpu, "error")):

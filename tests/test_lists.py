@@ -12,48 +12,17 @@ from torch.testing import assert_close
 
 import pairloss
 from pairloss import lambdarank_loss, pairwise_hinge_loss
+from tests import oracles
+from tests.cases import LISTS
 
 TOLERANCE = {"rtol": 1e-10, "atol": 1e-10}
 
 
 thorough = settings(max_examples=150)
-
-
-def hinge_oracle(scores, labels, groups=None, margin=1.0, squared=False, reduction="mean"):
-    groups = groups or [0] * len(scores)
-    terms = [
-        max(0.0, margin - scores[i] + scores[j]) ** (2 if squared else 1)
-        for i, j in itertools.product(range(len(scores)), repeat=2)
-        if groups[i] == groups[j] and labels[i] > labels[j]
-    ]
-    return math.fsum(terms) / (max(len(terms), 1) if reduction == "mean" else 1)
-
-
-def dcg(labels):
-    return math.fsum((2**y - 1) / math.log2(2 + place) for place, y in enumerate(labels))
-
-
-def lambdarank_oracle(scores, labels, groups=None, sigma=1.0, reduction="mean"):
-    """ΔNDCG as NDCG of the list before and after the swap."""
-    groups = groups or [0] * len(scores)
-    totals = []
-    for group in sorted(set(groups)):
-        members = [i for i in range(len(scores)) if groups[i] == group]
-        ranked = sorted(members, key=lambda i: -scores[i])
-        ideal = dcg(sorted((labels[i] for i in members), reverse=True)) or 1.0
-        total = 0.0
-        for i, j in itertools.product(members, repeat=2):
-            if labels[i] > labels[j]:
-                swapped = [{i: j, j: i}.get(k, k) for k in ranked]
-                delta = abs(dcg([labels[k] for k in ranked]) - dcg([labels[k] for k in swapped])) / ideal
-                z = -sigma * (scores[i] - scores[j])
-                total += delta * (max(z, 0) + math.log1p(math.exp(-abs(z))))
-        totals.append(total)
-    return math.fsum(totals) / (max(len(totals), 1) if reduction == "mean" else 1)
-
-
-ORACLES = {"pairwise_hinge_loss": hinge_oracle, "lambdarank_loss": lambdarank_oracle}
-every_list_loss = pytest.mark.parametrize("name", ORACLES)
+every_list_loss = pytest.mark.parametrize("name", LISTS)
+every_choice = pytest.mark.parametrize(
+    ("name", "choice"), [(name, choice) for name, loss in LISTS.items() for choice in loss.choices], ids=str
+)
 
 
 @st.composite
@@ -72,39 +41,139 @@ def as_tensors(scores, labels, groups=None):
     return (*tensors, None if groups is None else tensor(groups, dtype=torch.int64))
 
 
+@every_choice
+@pytest.mark.parametrize("grouped", [False, True])
 @thorough
-@given(
-    lists(),
-    st.booleans(),
-    st.sampled_from([0.0, 0.5, 1.0, 2.0]),
-    st.booleans(),
-    st.sampled_from(["mean", "sum"]),
-)
-def test_pairwise_hinge_equals_a_double_loop(batch, grouped, margin, squared, reduction):
-    scores, labels, groups = batch
+@given(data=st.data())
+def test_equals_plain_loops(name, choice, grouped, data):
+    scores, labels, groups = data.draw(lists())
     groups = groups if grouped else None
     s, y, g = as_tensors(scores, labels, groups)
-    options = {"margin": margin, "squared": squared, "reduction": reduction}
-    expected = hinge_oracle(scores, labels, groups, **options)
-    assert_close(pairwise_hinge_loss(s, y, groups=g, **options).item(), float(expected), **TOLERANCE)
+    for reduction in ("mean", "sum"):
+        expected = LISTS[name].oracle(scores, labels, groups, **choice, reduction=reduction)
+        actual = getattr(pairloss, name)(s, y, groups=g, **choice, reduction=reduction)
+        assert_close(actual.item(), float(expected), **TOLERANCE)
 
 
-@thorough
-@given(lists(), st.booleans(), st.sampled_from([0.5, 1.0, 3.0]), st.sampled_from(["mean", "sum"]))
-def test_lambdarank_equals_swaps(batch, grouped, sigma, reduction):
-    scores, labels, groups = batch
-    groups = groups if grouped else None
-    s, y, g = as_tensors(scores, labels, groups)
-    expected = lambdarank_oracle(scores, labels, groups, sigma, reduction)
-    actual = lambdarank_loss(s, y, groups=g, sigma=sigma, reduction=reduction)
-    assert_close(actual.item(), float(expected), **TOLERANCE)
+@every_choice
+@pytest.mark.parametrize("levels", [2, 3, 5])
+@pytest.mark.parametrize("grouped", [False, True])
+def test_gradients_are_those_of_finite_differences_and_of_the_oracle(name, choice, levels, grouped):
+    generator = torch.Generator().manual_seed(levels)
+    s = torch.randn(12, generator=generator, dtype=torch.float64, requires_grad=True)
+    y = torch.randint(levels, (12,), generator=generator)
+    g = torch.randint(3, (12,), generator=generator) if grouped else None
+
+    def loss(s):
+        return getattr(pairloss, name)(s, y, groups=g, **choice)
+
+    assert torch.autograd.gradcheck(loss, s)
+    assert torch.autograd.gradgradcheck(loss, s)
+    # The oracle's own slope, by central differences: gradcheck alone would hold for a wrong value too.
+    lists_of = [None if part is None else part.tolist() for part in (y, g)]
+    slopes = []
+    for i in range(12):
+        ends = [s.detach().index_add(0, tensor([i]), tensor([h], dtype=torch.float64)).tolist() for h in (1e-6, -1e-6)]
+        up, down = (LISTS[name].oracle(end, *lists_of, **choice) for end in ends)
+        slopes.append((up - down) / 2e-6)
+    assert_close(torch.autograd.grad(loss(s), s)[0], tensor(slopes, dtype=torch.float64), rtol=1e-6, atol=1e-7)
+
+
+def float32(number):
+    return tensor(number, dtype=torch.float32).item()
+
+
+EXTREMES = [float32(n) for n in (0, 0.3, 0.5, 0.7, 1, -1, 2, -0.25, 1e9, -1e9, 1e20, -1e20, 1e-30)]
+EXTREMES += [math.inf, -math.inf, torch.finfo(torch.float32).max, torch.finfo(torch.float32).min]
+
+
+@pytest.mark.parametrize("power", [1, 2])
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+@settings(max_examples=400)
+@given(data=st.data())
+def test_whatever_one_score_is_the_pairs_without_it_keep_their_value_and_gradient(power, reduction, data):
+    pool = data.draw(st.lists(st.sampled_from(EXTREMES), min_size=1, max_size=6))
+    length = data.draw(st.integers(1, 9))
+    scores = data.draw(st.lists(st.sampled_from(pool), min_size=length, max_size=length))
+    labels = data.draw(st.lists(st.integers(0, data.draw(st.integers(1, 4))), min_size=length, max_size=length))
+    groups = data.draw(st.lists(st.integers(-1, 1), min_size=length, max_size=length))
+    margin = data.draw(st.sampled_from([0.0, 0.5, 1.0, 2.0]))
+    s = tensor(scores, requires_grad=True)
+    loss = pairwise_hinge_loss(
+        s, tensor(labels), groups=tensor(groups), margin=margin, power=power, reduction=reduction
+    )
+    expected, slopes, sizes = oracles.exact_pairwise_hinge(scores, labels, groups, margin, power, reduction)
+    assert_close(loss, in_float32(expected), rtol=1e-6, atol=1e-37)
+    for actual, slope, size, score in zip(torch.autograd.grad(loss, s)[0], slopes, sizes, scores, strict=True):
+        if math.isinf(score):
+            assert actual == 0  # an infinite score gets no gradient
+        elif in_float32(size).isinf():
+            assert not actual.isnan()
+        else:
+            assert_close(actual, in_float32(slope), rtol=0, atol=max(1e-6 * float(size), 1e-37))
+
+
+def in_float32(number):
+    """A fraction, or inf, as a float32; what rounds beyond the largest is inf."""
+    beyond = 2**128 - 2**103
+    return tensor(float(number) if abs(number) < beyond else math.copysign(math.inf, number))
+
+
+def test_padding_changes_nothing_wherever_it_stands():
+    for padding, power in itertools.product((-1e9, -1e15, -1e20, -math.inf), (1, 2)):
+        labels = [1, 0, 0, 1]
+        clean = tensor([0.3, 0.9, -0.2, 0.1], requires_grad=True)
+        loss = pairwise_hinge_loss(clean, tensor(labels), power=power, reduction="sum")
+        expected = [loss.item(), *torch.autograd.grad(loss, clean)[0].tolist()]
+        for place in range(5):
+            padded = [*clean.tolist()[:place], padding, *clean.tolist()[place:]]
+            s, y = tensor(padded, requires_grad=True), tensor([*labels[:place], 0, *labels[place:]])
+            loss = pairwise_hinge_loss(s, y, power=power, reduction="sum")
+            slopes = torch.autograd.grad(loss, s)[0].tolist()
+            assert slopes.pop(place) == 0
+            assert_close(tensor([loss.item(), *slopes]), tensor(expected), rtol=1e-6, atol=0)
+
+
+def test_lambdarank_takes_labels_of_any_size():
+    # ΔNDCG is a ratio of gains, and 2^60 − 1 is 2^60 to 18 digits: labels moved up by the same number change nothing.
+    for dtype, top in ((torch.float32, 200), (torch.float64, 5000)):
+        for labels in ([top, top - 1, 0], [top, 0, top], [0, 0, top]):
+            s = tensor([0.1, 0.5, 0.9], dtype=dtype, requires_grad=True)
+            loss = lambdarank_loss(s, tensor(labels))
+            expected = LISTS["lambdarank_loss"].oracle(s.tolist(), [y - top + 60 if y else 0 for y in labels])
+            assert_close(loss.item(), expected, rtol=1e-6, atol=0)
+            assert torch.autograd.grad(loss, s)[0].isfinite().all()
+    # Another group's labels are its own affair.
+    s, y, g = tensor([0.1, 0.5, 0.2, 0.4]), tensor([1, 0, 300, 0]), tensor([0, 0, 1, 1])
+    parts = [lambdarank_loss(s[:2], y[:2]), lambdarank_loss(s[2:], y[2:])]
+    assert_close(lambdarank_loss(s, y, groups=g), sum(parts) / 2)
+
+
+def test_lambdarank_keeps_the_digits_of_small_labels():
+    # For small y the gain 2^y − 1 is y · log 2: as it stands it would cancel, and only ratios count.
+    s = tensor([0.3, 0.1, 0.2])
+    expected = LISTS["lambdarank_loss"].oracle(s.double().tolist(), [3e-6, 1e-6, 0.0])
+    assert_close(lambdarank_loss(s, tensor([3e-6, 1e-6, 0.0])).item(), expected, rtol=1e-6, atol=0)
+
+
+def test_a_tie_at_infinity_is_a_tie():
+    for end in (math.inf, -math.inf):
+        s = tensor([end, end, 0.0], requires_grad=True)
+        for name, expected in (("pairwise_hinge_loss", 1.0), ("lambdarank_loss", math.log(2) * (1 - 1 / math.log2(3)))):
+            y = tensor([1, 0, 0])
+            if end < 0:  # the item at 0 belongs to nobody's pair
+                y = tensor([1, 0, 1])
+            groups = tensor([0, 0, 1])
+            loss = getattr(pairloss, name)(s, y, groups=groups, reduction="sum")
+            assert_close(loss.item(), expected)
+            assert torch.autograd.grad(loss, s)[0].isfinite().all()
 
 
 @every_list_loss
 @given(data=st.data())
 def test_groups_are_separate_lists_and_order_is_nothing(name, data):
     scores, labels, groups = data.draw(lists())
-    if name == "lambdarank_loss":  # tied scores are ranked in the order given: draw them apart
+    if LISTS[name].ties_by_order:  # tied scores are ranked in the order given: draw them apart
         scores = [score + place / 100 for place, score in enumerate(scores)]
     s, y, g = as_tensors(scores, labels, groups)
     loss = getattr(pairloss, name)
@@ -117,45 +186,29 @@ def test_groups_are_separate_lists_and_order_is_nothing(name, data):
     assert_close(shifted, together, **TOLERANCE)
 
 
-@pytest.mark.parametrize("levels", [2, 3, 5])
-@pytest.mark.parametrize("grouped", [False, True])
-@pytest.mark.parametrize("squared", [False, True, None])
-def test_gradcheck(levels, grouped, squared):
-    generator = torch.Generator().manual_seed(levels)
-    s = torch.randn(12, generator=generator, dtype=torch.float64, requires_grad=True)
-    y = torch.randint(levels, (12,), generator=generator)
-    g = torch.randint(3, (12,), generator=generator) if grouped else None
-    if squared is None:
-        assert torch.autograd.gradcheck(lambda s: lambdarank_loss(s, y, groups=g), s)
-        assert torch.autograd.gradgradcheck(lambda s: lambdarank_loss(s, y, groups=g), s)
-    else:
-        assert torch.autograd.gradcheck(lambda s: pairwise_hinge_loss(s, y, groups=g, squared=squared), s)
-        assert torch.autograd.gradgradcheck(lambda s: pairwise_hinge_loss(s, y, groups=g, squared=squared), s)
-
-
-def dense_hinge(s, y, squared):
+def dense_hinge(s, y, power):
     """The table of all P × N pairs, in float64."""
     margins = torch.relu(1 - s[y == 1].unsqueeze(1) + s[y == 0])
-    return (margins**2 if squared else margins).mean()
+    return (margins**power).mean()
 
 
-@pytest.mark.parametrize("squared", [False, True])
+@pytest.mark.parametrize("power", [1, 2])
 @pytest.mark.parametrize("offset", [0.0, 1000.0])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
-def test_pairwise_hinge_is_accurate_in_low_precision(squared, offset, dtype):
+def test_pairwise_hinge_is_accurate_in_low_precision(power, offset, dtype):
     generator = torch.Generator().manual_seed(0)
     y = torch.randint(2, (4000,), generator=generator)
     s = (3 * torch.randn(4000, generator=generator) + offset).to(dtype).requires_grad_()
     exact = s.detach().double().requires_grad_()
-    loss, expected = pairwise_hinge_loss(s, y, squared=squared), dense_hinge(exact, y, squared)
+    loss, expected = pairwise_hinge_loss(s, y, power=power), dense_hinge(exact, y, power)
     assert loss.dtype == torch.float32
     assert_close(loss.double(), expected, rtol=1e-6, atol=0)
     gradient, wanted = torch.autograd.grad(loss, s)[0], torch.autograd.grad(expected, exact)[0]
     assert_close(gradient.double(), wanted, rtol=1e-3 if dtype == torch.float16 else 1e-5, atol=1e-7)
 
 
-@pytest.mark.parametrize("squared", [False, True])
-def test_pairwise_hinge_at_a_million_has_a_closed_form(squared):
+@pytest.mark.parametrize("power", [1, 2])
+def test_pairwise_hinge_at_a_million_has_a_closed_form(power):
     # Positives at 1000 + a, negatives at 1000 + b for a, b in a grid: the pairs that cost are few and known.
     n = 500_000
     grid = torch.arange(n, dtype=torch.float64) / 64
@@ -163,10 +216,10 @@ def test_pairwise_hinge_at_a_million_has_a_closed_form(squared):
     y = torch.cat([torch.ones(n), torch.zeros(n)])
     assert torch.equal(s.double()[:n], 1000 + grid.flip(0))  # exact in float32: 7812 steps of 1/64 and 1000
     # For a = i/64 and b = j/64 the margin 1 − (i − j)/64 is above 0 for i − j < 64.
-    loss = pairwise_hinge_loss(s, y, squared=squared, reduction="sum").double()
+    loss = pairwise_hinge_loss(s, y, power=power, reduction="sum").double()
     gap = torch.arange(-(n - 1), 64, dtype=torch.float64)
     pairs = n - gap.abs()
-    expected = (pairs * (1 - gap / 64) ** (2 if squared else 1)).sum()
+    expected = (pairs * (1 - gap / 64) ** power).sum()
     assert_close(loss, expected, rtol=1e-5, atol=0)
 
 

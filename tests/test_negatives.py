@@ -1,10 +1,25 @@
 """The functions that choose a negative, against loops."""
 
+import re
+import textwrap
+import warnings
+
+import numpy
 import pytest
 import torch
 from torch import tensor
 
-from pairloss import adaptive_hinge_loss, first_violation, hardest_negatives, sample_negatives, semi_hard_negatives
+import pairloss
+from pairloss import (
+    Interactions,
+    adaptive_hinge_loss,
+    first_violation,
+    hardest_negatives,
+    sample_negatives,
+    semi_hard_negatives,
+    take_negatives,
+)
+from pairloss.tensors import INTEGERS
 
 
 def draw(seed, k, b):
@@ -15,7 +30,7 @@ def draw(seed, k, b):
 
 
 @pytest.mark.parametrize("masked", [False, True])
-@pytest.mark.parametrize("k", [1, 2, 7, 2**15, 40_000])
+@pytest.mark.parametrize("k", [1, 2, 7, 2**15 - 1, 2**15, 40_000])
 def test_first_violation_equals_a_loop(k, masked):
     margins, mask = draw(k, k, 12)
     if k > 7:  # violations only late, past the range of 16-bit integers
@@ -104,11 +119,49 @@ def interactions(seed, users=7, items=9):
     return dense
 
 
-@pytest.mark.parametrize("form", ["bool", "float", "sparse", "uncoalesced"])
+@pytest.mark.parametrize("shape", [(), (4,), (2, 3), (2, 1, 3)])
+def test_choices_take_any_shape_column_by_column(shape):
+    scores, mask = (part.reshape(7, *shape) for part in draw(0, 7, torch.Size(shape).numel()))
+    positive = scores[0] / 2 + 0.25
+    for real in (None, mask):
+        for choose in (hardest_negatives, lambda s, m: first_violation(s, m)[0], lambda s, m: first_violation(s, m)[1]):
+            flat = choose(scores.reshape(7, -1), None if real is None else real.reshape(7, -1))
+            assert torch.equal(choose(scores, real), flat.reshape(shape))
+        flat = semi_hard_negatives(
+            positive.reshape(-1), scores.reshape(7, -1), None if real is None else real.reshape(7, -1)
+        )
+        assert torch.equal(semi_hard_negatives(positive, scores, real), flat.reshape(shape))
+    index = hardest_negatives(scores)
+    assert torch.equal(take_negatives(scores, index), scores.amax(0))
+
+
+def test_taking_the_chosen_negatives_equals_a_loop_with_gradients():
+    scores, _ = draw(3, 5, 8)
+    scores.requires_grad_()
+    index = torch.arange(8) % 5
+    taken = take_negatives(scores, index.to(torch.uint32))
+    assert taken.tolist() == [scores[k, b].item() for b, k in enumerate(index.tolist())]
+    gradient = torch.autograd.grad(taken.sum(), scores)[0]
+    assert torch.equal(gradient, torch.zeros(5, 8).index_put((index, torch.arange(8)), tensor(1.0)))
+
+
+def as_csr(dense):
+    """As scipy hands it over: indices of 32 bits, columns in no order, one entry twice."""
+    rows = [row.nonzero().flatten().flip(0).tolist() for row in dense]
+    rows[0] = rows[0] + rows[0][:1]
+    ends = torch.tensor([0, *(len(row) for row in rows)]).cumsum(0)
+    columns = torch.tensor([column for row in rows for column in row])
+    parts = ends.int(), columns.int(), torch.ones(len(columns))
+    return quietly(lambda: torch.sparse_csr_tensor(*parts, size=dense.shape, check_invariants=False))
+
+
+@pytest.mark.parametrize("form", ["bool", "float", "sparse", "uncoalesced", "csr", "interactions"])
 def test_samples_are_uniform_over_what_is_left(form):
     dense = interactions(0)
     given = {
         "bool": dense,
+        "csr": as_csr(dense),
+        "interactions": Interactions(*dense.nonzero().flip(0).T, 7, 9),
         "float": dense.float(),
         "sparse": dense.to_sparse(),
         "uncoalesced": torch.sparse_coo_tensor(
@@ -140,6 +193,83 @@ def test_samples_equal_the_list_of_what_is_left():
             assert drawn[k, b].item() == left[int(uniform[k, b] * len(left))]
 
 
+@pytest.mark.parametrize("dtype", INTEGERS)
+def test_users_of_every_integer_dtype(dtype):
+    users = torch.arange(7)
+    expected = sample_negatives(users, interactions(0), 4, generator=torch.Generator().manual_seed(1))
+    actual = sample_negatives(users.to(dtype), interactions(0), 4, generator=torch.Generator().manual_seed(1))
+    assert torch.equal(actual, expected)
+
+
+def test_a_user_who_has_everything_need_not_fail_the_batch():
+    dense = interactions(0)
+    dense[1] = True
+    users = tensor([0, 1, 3, 1])
+    options = {"generator": torch.Generator().manual_seed(0)}
+    drawn, real = sample_negatives(users, dense, 5, return_mask=True, **options)
+    assert torch.equal(real, tensor([True, False, True, False]).expand(5, 4))
+    assert (drawn[:, [1, 3]] == 0).all()
+    assert not dense[users.expand(5, -1), drawn][real].any()
+    # The others get what they would have got without the mask, and the loss leaves the pair out.
+    options = {"generator": torch.Generator().manual_seed(0)}
+    without = sample_negatives(tensor([0, 2, 3, 2]), dense, 5, **options)
+    assert torch.equal(drawn[:, [0, 2]], without[:, [0, 2]])
+    loss = adaptive_hinge_loss(torch.zeros(4), torch.zeros(5, 4), negative_mask=real, reduction="none")
+    assert loss.tolist() == [2.0, 0.0, 2.0, 0.0]
+
+
+def test_interactions_give_their_matrix_and_check_what_they_are_given():
+    pairs = tensor([1, 0, 1, 1]), tensor([2, 0, 2, 1])
+    chosen = Interactions(*pairs, num_users=2, num_items=4)
+    assert chosen.matrix.is_coalesced()
+    assert chosen.matrix.to_dense().tolist() == [[1, 0, 0, 0], [0, 1, 2, 0]]
+    assert chosen.matrix is chosen.matrix
+    assert (chosen.titles, chosen.genres, chosen.utilities, chosen.name) == (None, None, None, "interactions")
+    assert Interactions(pairs[0].to(torch.uint32), pairs[1].to(torch.uint8), 2, 4).matrix.indices().dtype == torch.int64
+    empty = torch.zeros(0, dtype=torch.int64)
+    assert Interactions(empty, empty, 0, 0).matrix.shape == (0, 0)
+    for change, error, message in (
+        ({"users": [1, 0]}, TypeError, r"users must be a torch\.Tensor, got list"),
+        ({"items": torch.zeros(4)}, TypeError, "items must be integer ids, got torch.float32"),
+        ({"items": tensor([0])}, ValueError, r"items has shape \[1\] beside users \[4\]; expected \[4\]"),
+        ({"users": pairs[0][:, None]}, ValueError, r"users has shape \[4, 1\]; expected one dimension, \[n\]"),
+        ({"items": pairs[1].to("meta")}, ValueError, "items is on meta but users on cpu"),
+        ({"num_users": 1}, ValueError, "users holds ids from 0 to 1; expected 0 to 0"),
+        ({"items": pairs[1] - 1}, ValueError, "items holds ids from -1 to 1; expected 0 to 3"),
+        ({"num_items": 2.0}, TypeError, "num_items must be an int, got float"),
+        ({"titles": ["one"]}, ValueError, "titles has 1 entries; expected 4, one per item"),
+        ({"genres": torch.zeros(4, 2)}, TypeError, "genres must be bool"),
+        ({"genres": torch.zeros(4, 2).bool()}, ValueError, r"genres has shape \[4, 2\] .*expected \[4, 0\]"),
+        ({"utilities": torch.zeros(4, 2)}, ValueError, r"utilities has shape \[4, 2\] .*expected \[2, 4\]"),
+    ):
+        arguments = {"users": pairs[0], "items": pairs[1], "num_users": 2, "num_items": 4} | change
+        with pytest.raises(error, match=message):
+            Interactions(**arguments)
+
+
+@pytest.mark.parametrize("library", ["scipy", "pandas", "polars"])
+def test_the_lines_of_the_docstring_bring_interactions_over(library):
+    module = pytest.importorskip({"scipy": "scipy.sparse"}.get(library, library))
+    lines = re.search(r"polars::\n\n(.*?)\n\n    >>>", sample_negatives.__doc__, re.DOTALL).group(1)
+    block = textwrap.dedent(lines).split("\n\n")[["scipy", "pandas", "polars"].index(library)]
+    dense = interactions(0)
+    users, items = dense.nonzero().T.tolist()
+    names = {"torch": torch, "pairloss": pairloss, library: module}
+    if library == "scipy":
+        names["scipy_matrix"] = module.coo_matrix((numpy.ones(len(users)), (users, items)), shape=(7, 9))
+    else:
+        names["frame"] = module.DataFrame({"user": users, "item": items})
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        exec(block, names)
+    drawn = sample_negatives(tensor([0, 0, 1]), names["interactions"], 200)
+    if library == "scipy":
+        assert not dense[tensor([0, 0, 1]).expand(200, -1), drawn].any()
+    else:  # ids are given out in order of appearance, and user 2, who chose nothing, has none
+        assert names["interactions"].matrix.to_dense().sum() == len(users)
+        assert drawn.shape == (200, 3)
+
+
 def test_sampling_edges():
     assert sample_negatives(tensor([], dtype=torch.int64), interactions(0), 2).shape == (2, 0)
     nothing = torch.zeros(2, 5, dtype=torch.bool)
@@ -149,11 +279,17 @@ def test_sampling_edges():
     assert torch.equal(before.to_dense(), interactions(0))
 
 
+def quietly(make):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch calls its compressed layouts a beta
+        return make()
+
+
 SAMPLING_ERRORS = {
     "a user who knows everything": (
         lambda: sample_negatives(tensor([1, 0]), torch.eye(2, 1).bool(), 1),
         ValueError,
-        "positive_users holds 0, who has interacted with every item; expected one item left",
+        "positive_users holds 0, who has interacted with every item; expected one item left, or return_mask=True",
     ),
     "a user without a row": (
         lambda: sample_negatives(tensor([0, 7]), interactions(0), 1),
@@ -169,7 +305,7 @@ SAMPLING_ERRORS = {
     "no interactions": (
         lambda: sample_negatives(tensor([0]), None, 1),
         TypeError,
-        "interactions must be a torch.Tensor",
+        r"interactions must be a torch\.Tensor or pairloss\.Interactions, got NoneType",
     ),
     "K = 0": (
         lambda: sample_negatives(tensor([0]), interactions(0), 0),
@@ -177,6 +313,38 @@ SAMPLING_ERRORS = {
         "num_negatives was 0; expected at",
     ),
     "K a float": (lambda: sample_negatives(tensor([0]), interactions(0), 1.0), TypeError, "must be an int, got float"),
+    "NaN": (
+        lambda: sample_negatives(tensor([0]), torch.full((1, 3), float("nan")), 1),
+        ValueError,
+        "interactions holds NaN; expected 0 where there was none",
+    ),
+    "complex": (
+        lambda: sample_negatives(tensor([0]), torch.zeros(1, 3) + 0j, 1),
+        TypeError,
+        "interactions must be real numbers or bool, got torch.complex64",
+    ),
+    "CSC": (
+        lambda: sample_negatives(tensor([0]), quietly(torch.eye(3).to_sparse_csc), 1),
+        TypeError,
+        "interactions must be dense, sparse COO or sparse CSR, got torch.sparse_csc",
+    ),
+    "nested": (
+        lambda: sample_negatives(
+            tensor([0]), torch.nested.nested_tensor([torch.zeros(2), torch.zeros(3)], layout=torch.jagged), 1
+        ),
+        TypeError,
+        "interactions must be dense, sparse COO or sparse CSR, got a nested tensor",
+    ),
+    "sparse users": (
+        lambda: sample_negatives(tensor([0]).to_sparse(), interactions(0), 1),
+        TypeError,
+        "positive_users must be a dense tensor, got torch.sparse_coo",
+    ),
+    "a mask that is no flag": (
+        lambda: sample_negatives(tensor([0]), interactions(0), 1, return_mask=1),
+        TypeError,
+        "return_mask must be a bool, got int",
+    ),
     "two devices": (
         lambda: sample_negatives(tensor([0]), interactions(0).to("meta"), 1),
         ValueError,

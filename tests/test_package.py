@@ -40,22 +40,29 @@ def test_the_losses_take_the_arguments_that_collies_users_know():
 
 def test_modules_import_one_way():
     order = [
+        "tensors",
         "checks",
-        "datasets",
+        "interactions",
+        "datasets.generated",
+        "datasets.archives",
+        "datasets.movielens",
+        "datasets.__init__",
         "terms",
         "negatives",
         "reduction",
         "partial_credit",
-        "losses",
+        "pairs",
         "lists",
         "ratings",
         "modules",
     ]
+    files = {path.relative_to(ROOT / "pairloss").with_suffix("") for path in (ROOT / "pairloss").rglob("*.py")}
+    assert {".".join(path.parts) for path in files} == {*order, "__init__"}
     for position, name in enumerate(order):
-        source = (ROOT / f"pairloss/{name}.py").read_text()
-        imported = set(re.findall(r"^from pairloss\.(\w+) import", source, re.MULTILINE))
-        for names in re.findall(r"^from pairloss import (.*)$", source, re.MULTILINE):
-            imported |= set(names.split(", "))
+        source = (ROOT / f"pairloss/{name.replace('.', '/')}.py").read_text()
+        imported = set(re.findall(r"^from pairloss\.([\w.]+) import", source, re.MULTILINE)) - {"datasets"}
+        for package, names in re.findall(r"^from pairloss(\.datasets)? import (.*)$", source, re.MULTILINE):
+            imported |= {f"{package}.{one}".lstrip(".") for one in names.split(", ")}
         assert imported <= set(order[:position]), name
 
 

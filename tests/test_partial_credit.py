@@ -1,5 +1,6 @@
 """The ideal difference of pairs, against sets and loops."""
 
+import numpy
 import pytest
 import torch
 from torch import tensor
@@ -75,6 +76,50 @@ def test_vmap_over_either_side_alone():
             pair = [ITEMS.roll(1), ITEMS.roll(1)]
             pair[place] = both[row]
             assert torch.equal(actual[row], ideal_difference_from_metadata(*pair, table, weight))
+
+
+@pytest.mark.parametrize("dtype", [torch.int8, torch.int64, torch.float32])
+def test_a_code_below_0_is_missing_and_matches_nothing(dtype):
+    brand = tensor([-1, -1, -2, 0, 0, 1]).to(dtype)
+    for table in (brand, brand[:, None]):
+        d = ideal_difference_from_metadata(
+            ITEMS[:, None].expand(6, 6), ITEMS.expand(6, 6), {"brand": table}, {"brand": 0.25}
+        )
+        expected = torch.ones(6, 6).fill_diagonal_(0)  # an item beside itself is a full match by its id
+        expected[3, 4] = expected[4, 3] = 0.75
+        assert torch.equal(d, expected)
+    nan = tensor([float("nan"), float("nan"), 1.0])
+    assert ideal_difference_from_metadata(tensor([0]), tensor([1]), {"brand": nan}, {"brand": 0.25}) == 1
+
+
+@pytest.mark.parametrize("dtype", [torch.bool, torch.uint8, torch.uint16, torch.uint32, torch.uint64])
+def test_codes_without_a_sign_are_never_missing(dtype):
+    table = tensor([1, 1, 0]).to(dtype)
+    d = ideal_difference_from_metadata(tensor([0, 0]), tensor([1, 2]), {"brand": table}, {"brand": 0.25})
+    assert d.tolist() == [0.75, 1.0]
+
+
+def test_weights_of_float32_may_sum_to_a_little_more_than_1():
+    third = numpy.float32(1 / 3)
+    tables = dict.fromkeys("abc", torch.zeros(6))
+    assert 3 * float(third) > 1
+    assert ideal_difference_from_metadata(ITEMS, ITEMS.roll(1), tables, dict.fromkeys("abc", third)).tolist() == [0] * 6
+    with pytest.raises(ValueError, match=r"sum of metadata weights was 1\.00001, must be <=1"):
+        ideal_difference_from_metadata(ITEMS, ITEMS, {"a": torch.zeros(6)}, {"a": 1.00001})
+
+
+@pytest.mark.parametrize("shape", [(), (4,), (2, 3), (2, 1, 3)])
+def test_any_shape_on_either_side(shape):
+    generator = torch.Generator().manual_seed(0)
+    positive = torch.randint(6, shape, generator=generator)
+    table, weight = {"genre": ITEMS % 2, "labels": torch.eye(6)[:, :3]}, {"genre": 0.5, "labels": 0.25}
+    for negative in (torch.randint(6, shape, generator=generator), torch.randint(6, (5, *shape), generator=generator)):
+        flat = [ids.reshape(-1).tolist() for ids in torch.broadcast_tensors(positive, negative)]
+        expected = [ideal_difference(p, n, table, weight) for p, n in zip(*flat, strict=True)]
+        same_shape = positive.expand(negative.shape)
+        for left in (positive, same_shape):
+            d = ideal_difference_from_metadata(left, negative, table, weight)
+            assert_close(d, tensor(expected, dtype=torch.float64).float().reshape(negative.shape))
 
 
 def test_no_metadata_is_no_credit():

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.testing import assert_close
 
-from tests.oracles import ADAPTIVE, LOSSES, MANY, NUM_ITEMS, STANDARD, function
+from tests.cases import ADAPTIVE, MANY, NUM_ITEMS, PAIRS, entry, function
 
 TOLERANCE = {"rtol": 1e-10, "atol": 1e-10}
 
@@ -15,7 +15,7 @@ TOLERANCE = {"rtol": 1e-10, "atol": 1e-10}
 def batches(draw, name):
     """Keyword arguments of the loss ``name``: scores in tenths (so that ties occur), items, metadata or none."""
     b, k = draw(st.integers(1, 6)), draw(st.integers(1, 5))
-    shape = (b,) if name in STANDARD else (k, b)
+    shape = (k, b) if entry(name).takes_many else (b,)
 
     def tensor(elements, shape, dtype):
         size = torch.Size(shape).numel()
@@ -47,7 +47,7 @@ def add_padding(batch, rows):
     return batch | {"negative_scores": padded[0], "negative_items": padded[1], "negative_mask": mask}
 
 
-every_loss = pytest.mark.parametrize("name", LOSSES)
+every_loss = pytest.mark.parametrize("name", PAIRS)
 every_reduction = pytest.mark.parametrize("reduction", ["mean", "sum"])
 
 
@@ -156,7 +156,7 @@ def test_an_ideal_difference_of_1_is_no_metadata(name, data):
 
 @pytest.mark.parametrize("name", ["hinge_loss", "adaptive_hinge_loss"])
 @given(data=st.data())
-def test_credit_never_makes_a_hinge_dearer(name, data):
+def test_credit_never_makes_a_hinge_cost_more(name, data):
     batch = data.draw(batches(name))
     plain = function(name)(batch["positive_scores"], batch["negative_scores"], reduction="none")
     assert (function(name)(**batch, reduction="none") <= plain + 1e-12).all()

@@ -8,16 +8,17 @@ from torch import tensor
 from torch.testing import assert_close
 
 from pairloss import logistic_loss, poisson_loss, regression_loss
+from pairloss.tensors import INTEGERS
 from tests.oracles import sigmoid
 
 LOSSES = {"logistic": logistic_loss, "poisson": poisson_loss, "regression": regression_loss}
 every_loss = pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES)
 R = [0.5, 2.0, 3.5, 0.25]
-INTEGERS = [torch.bool, torch.uint8, torch.int8, torch.int64]
+WHOLE = [torch.bool, *INTEGERS]
 FLOATS = [torch.float16, torch.bfloat16, torch.float32, torch.float64]
 
 
-@pytest.mark.parametrize("dtype", [*INTEGERS, *FLOATS])
+@pytest.mark.parametrize("dtype", [*WHOLE, *FLOATS])
 def test_values_for_every_dtype_of_observed_ratings(dtype):
     y = tensor([1, 0, 0, 1]).to(dtype)
     r = tensor(R, dtype=torch.float64)
@@ -39,6 +40,25 @@ def test_logistic_is_exact_far_out():
     loss = logistic_loss(tensor([1]), r)
     assert loss == 1e4
     assert torch.autograd.grad(loss, r)[0] == -1
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_logistic_keeps_its_digits_on_both_sides(dtype):
+    for r in (-1e4, -40.5, -15.0, -0.5, 0.0, 0.5, 15.0, 40.5, 1e4):
+        for observed, sign in ((1, 1), (0, -1), (-1, -1)):
+            expected = max(-sign * r, 0) + math.log1p(math.exp(-abs(r)))
+            loss = logistic_loss(tensor([observed]), tensor([r], dtype=dtype))
+            assert_close(loss.item(), expected, rtol=4 * torch.finfo(dtype).eps, atol=0)
+    for observed, r, expected in (
+        (1, math.inf, 0),
+        (0, -math.inf, 0),
+        (0, math.inf, math.inf),
+        (1, -math.inf, math.inf),
+    ):
+        ratings = tensor([r], dtype=dtype, requires_grad=True)
+        loss = logistic_loss(tensor([observed]), ratings)
+        assert loss == expected
+        assert torch.autograd.grad(loss, ratings)[0] == (0 if expected == 0 else -1 if observed else 1)
 
 
 @every_loss
@@ -82,6 +102,10 @@ def test_errors(loss):
 def test_errors_of_values():
     with pytest.raises(ValueError, match=r"observed_ratings holds 5; expected only -1, 0, 1"):
         logistic_loss(tensor([1, 5]), torch.ones(2))
+    with pytest.raises(ValueError, match=r"observed_ratings holds 255; expected only -1, 0, 1"):
+        logistic_loss(tensor([1, 255], dtype=torch.uint8), torch.ones(2))
+    with pytest.raises(ValueError, match=r"observed_ratings go down to -2; expected none below 0"):
+        poisson_loss(tensor([1, -2]), torch.ones(2))
     for bad in (0.0, -0.5):
         with pytest.raises(ValueError, match=rf"predicted_ratings go down to {bad:g}; expected all above 0: give exp"):
             poisson_loss(torch.ones(2), tensor([1.0, bad]))

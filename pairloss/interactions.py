@@ -1,0 +1,69 @@
+"""Who chose what: the form in which interactions go from a data set to a sampler."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from pairloss import checks
+from pairloss.tensors import REAL
+
+
+@dataclass(frozen=True, eq=False)
+class Interactions:
+    """Who chose what, n times: U users, N items and, where they are known, G genres.
+
+    Fields:
+        users, items: ids of the n interactions, [n] integer each, in any order
+        num_users, num_items: U and N; ids run from 0, and a user or an item may have no interaction
+        name: what the data are, for titles and captions
+        titles: one per item, N
+        genres: which genres each item has, [N, G] bool
+        genre_names: one per genre, G
+        utilities: how much each user likes each item, [U, N], where the data were made from that
+
+    Raises:
+        TypeError: for a wrong type or dtype
+        ValueError: for shapes or devices that do not fit and (on the CPU) ids outside 0 … U − 1 or 0 … N − 1
+
+    >>> chosen = Interactions(torch.tensor([0, 0, 1]), torch.tensor([2, 0, 1]), num_users=2, num_items=3)
+    >>> chosen.matrix.to_dense()
+    tensor([[1., 0., 1.],
+            [0., 1., 0.]])
+    """
+
+    users: Tensor
+    items: Tensor
+    num_users: int
+    num_items: int
+    name: str = "interactions"
+    titles: list[str] | None = None
+    genres: Tensor | None = None
+    genre_names: list[str] | None = None
+    utilities: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        checks.count("num_users", self.num_users, 0)
+        checks.count("num_items", self.num_items, 0)
+        checks.ids_of("users", self.users, self.num_users)
+        checks.ids_of("items", self.items, self.num_items)
+        checks.beside("items", self.items, self.users, "users", [len(self.users)])
+        if self.titles is not None and len(self.titles) != self.num_items:
+            raise ValueError(f"titles has {len(self.titles)} entries; expected {self.num_items}, one per item")
+        if self.genres is not None:
+            names = self.genre_names or []
+            checks.tensor("genres", self.genres, "bool", [torch.bool])
+            checks.beside("genres", self.genres, self.items, "items", [self.num_items, len(names)])
+        if self.utilities is not None:
+            checks.tensor("utilities", self.utilities, "real numbers", REAL)
+            shape = [self.num_users, self.num_items]
+            checks.beside("utilities", self.utilities, self.items, "items", shape)
+
+    @cached_property
+    def matrix(self) -> Tensor:
+        """The interactions as a coalesced sparse COO tensor, [U, N], made once: how often each pair occurs."""
+        pairs = torch.stack([self.users.long(), self.items.long()])
+        once = torch.ones(pairs.shape[1], dtype=torch.float32, device=pairs.device)
+        size = (self.num_users, self.num_items)
+        return torch.sparse_coo_tensor(pairs, once, size, check_invariants=True).coalesce()

@@ -1,0 +1,43 @@
+"""What every module asks of a tensor: its dtype, whether its values can be read, the entries at an index."""
+
+import torch
+from torch import Tensor
+
+FLOATS = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
+UNSIGNED = (torch.uint64, torch.uint32, torch.uint16)  # torch can store these, but neither compare nor look up
+INTEGERS = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8, *UNSIGNED)
+REAL = (*FLOATS, *INTEGERS, torch.bool)
+
+
+def computed_in(*scores: Tensor) -> torch.dtype:
+    """The widest dtype of the scores, float32 at least: sums over 65,504 overflow float16."""
+    dtype = torch.float32
+    for tensor in scores:
+        dtype = torch.promote_types(dtype, tensor.dtype)
+    return dtype
+
+
+def usable(values: Tensor) -> Tensor:
+    """``values`` in a dtype that torch can compute with: its wider unsigned integers become int64."""
+    return values.long() if values.dtype in UNSIGNED else values
+
+
+def at(rows: Tensor, index: Tensor) -> Tensor:
+    """From each column of ``rows`` [K, B] the entry at ``index`` [B]: a tensor [B], with gradients."""
+    return rows.gather(0, index.unsqueeze(0)).squeeze(0)
+
+
+def readable(values: Tensor) -> bool:
+    """Whether a look at ``values`` costs nothing but time: on the CPU, not while compiling."""
+    return values.device.type == "cpu" and not torch.compiler.is_compiling()
+
+
+def extremes(values: Tensor) -> tuple[float, float] | None:
+    """The lowest and the highest of ``values`` as Python numbers, or None where they cannot be read."""
+    if not readable(values) or values.numel() == 0:
+        return None
+    lowest, highest = values.detach().aminmax()
+    try:
+        return lowest.item(), highest.item()
+    except RuntimeError:  # inside vmap a value cannot be read
+        return None

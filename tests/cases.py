@@ -1,0 +1,156 @@
+"""Every public loss in one table, from which the tests draw, and the inputs that several test files share.
+
+Add a loss here, and every test that fits its kind runs for it.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+
+import pairloss
+from tests import oracles
+
+NUM_ITEMS = 40
+
+
+class PairLoss(NamedTuple):
+    """A loss with the arguments that Collie's losses take."""
+
+    oracle: Callable  # ℓ of one positive against its real negatives, in plain floats
+    module: type
+    takes_many: bool = False  # K negatives [K, B], not one [B]
+    chooses_one: bool = False  # gradient for one of the K alone, and a scoring function in place of scores
+    squared: bool = True  # what it does unless asked
+    choices: tuple = ({},)  # options of its own, each set tried by every test
+
+
+class ListLoss(NamedTuple):
+    """A loss of scores, labels and groups."""
+
+    oracle: Callable
+    choices: tuple  # the first is the default
+    ties_by_order: bool = False  # whether items of equal score are told apart by their order
+
+
+HARDEST = ({"hardest_by": "score"}, {"hardest_by": "violation"})
+PAIRS = {
+    "bpr_loss": PairLoss(oracles.sampled(oracles.bpr), pairloss.BPRLoss),
+    "hinge_loss": PairLoss(oracles.sampled(oracles.hinge), pairloss.HingeLoss),
+    "log_bpr_loss": PairLoss(oracles.sampled(oracles.log_bpr), pairloss.LogBPRLoss, squared=False),
+    "adaptive_bpr_loss": PairLoss(
+        oracles.hardest(oracles.bpr), pairloss.AdaptiveBPRLoss, takes_many=True, chooses_one=True, choices=HARDEST
+    ),
+    "adaptive_hinge_loss": PairLoss(
+        oracles.hardest(oracles.hinge), pairloss.AdaptiveHingeLoss, takes_many=True, chooses_one=True, choices=HARDEST
+    ),
+    "warp_loss": PairLoss(
+        oracles.warp,
+        pairloss.WARPLoss,
+        takes_many=True,
+        chooses_one=True,
+        choices=({"rank_weight": "log"}, {"rank_weight": "harmonic"}),
+    ),
+}
+LISTS = {
+    "pairwise_hinge_loss": ListLoss(
+        oracles.pairwise_hinge, ({}, {"power": 2}, {"margin": 0.5}, {"margin": 2.0, "power": 2}, {"margin": 0.0})
+    ),
+    "lambdarank_loss": ListLoss(oracles.lambdarank, ({}, {"sigma": 0.5}, {"sigma": 3.0}), ties_by_order=True),
+}
+# Tested in files of their own, against arithmetic: no items, no credit.
+PLAIN = ["pointwise_loss", "logistic_loss", "poisson_loss", "regression_loss"]
+
+STANDARD = [name for name, loss in PAIRS.items() if not loss.takes_many]
+MANY = [name for name, loss in PAIRS.items() if loss.takes_many]
+ADAPTIVE = [name for name, loss in PAIRS.items() if loss.choices == HARDEST]
+CHOOSING = [name for name, loss in PAIRS.items() if loss.chooses_one]
+
+
+def entry(name):
+    """The row of the table, or a word on where it is missing."""
+    if name not in PAIRS:
+        raise LookupError(f"{name} is not in tests/cases.py: give it a row in PAIRS")
+    return PAIRS[name]
+
+
+def function(name):
+    """The loss of that name as f(positive_scores, negative_scores, positive_items, negative_items, …)."""
+    entry(name)
+
+    def loss(positive_scores, negative_scores, positive_items=None, negative_items=None, *rest, **options):
+        return getattr(pairloss, name)(
+            positive_scores, negative_scores, NUM_ITEMS, positive_items, negative_items, *rest, **options
+        )
+
+    return loss
+
+
+def oracle(name, *arguments, squared=None, **options):
+    """What the loss of that name should be, by plain loops."""
+    loss = entry(name)
+    squared = loss.squared if squared is None else squared
+    return oracles.over_pairs(loss.oracle, *arguments, squared=squared, **options)
+
+
+def module(name, *arguments, **options):
+    """The module of that name, for ``NUM_ITEMS`` items where it asks for their number."""
+    made = entry(name).module
+    return made(*([NUM_ITEMS] if made is pairloss.WARPLoss else []), *arguments, **options)
+
+
+def case(name, *, k=5, b=9, seed=0, dtype=torch.float64):
+    """Scores and items for ``name``, some negatives equal to their positive."""
+    generator = torch.Generator().manual_seed(seed)
+    shape = (k, b) if entry(name).takes_many else (b,)
+    items = torch.randint(NUM_ITEMS, (b,), generator=generator)
+    negative_items = torch.randint(NUM_ITEMS, shape, generator=generator)
+    negative_items[..., :1] = items[:1]
+    return {
+        "positive_scores": 2 * torch.randn(b, generator=generator, dtype=dtype),
+        "negative_scores": 2 * torch.randn(shape, generator=generator, dtype=dtype),
+        "positive_items": items,
+        "negative_items": negative_items,
+    }
+
+
+def tables(kind, seed=0):
+    """No metadata, one categorical table, or a column with gaps, a float table and a multi-hot one with empty rows."""
+    generator = torch.Generator().manual_seed(seed)
+    genre = torch.randint(3, (NUM_ITEMS,), generator=generator)
+    if kind == "none":
+        return {}
+    if kind == "one":
+        return {"metadata": {"genre": genre}, "metadata_weights": {"genre": 0.3}}
+    labels = torch.rand(NUM_ITEMS, 4, generator=generator) < 0.4
+    labels[:5] = False
+    decade = torch.randint(2, (NUM_ITEMS,), generator=generator).float()
+    brand = genre.masked_fill(genre == 1, -1)
+    return {
+        "metadata": {"brand": brand[:, None], "labels": labels, "decade": decade},
+        "metadata_weights": {"brand": 0.3, "labels": 0.5, "decade": 0.2},
+    }
+
+
+def optional(name):
+    """The names of the masks and weights that the loss takes."""
+    return ["mask", "weights", "negative_mask"] if entry(name).takes_many else ["mask", "weights"]
+
+
+def extra(which, b=9, k=5, seed=0):
+    """The optional masks and weights named in ``which``."""
+    generator = torch.Generator().manual_seed(seed)
+    options = {
+        "mask": torch.rand(b, generator=generator) < 0.7,
+        "weights": 3 * torch.rand(b, generator=generator, dtype=torch.float64) * (torch.arange(b) != 2),
+        "negative_mask": (torch.rand(k, b, generator=generator) < 0.6) & (torch.arange(b) != 3),
+    }
+    return {option: options[option] for option in which}
+
+
+def embeddings(seed=0, b=9):
+    """Vectors of users and items, each user's positives, and the function that scores items for them."""
+    generator = torch.Generator().manual_seed(seed)
+    users = torch.randn(b, 6, generator=generator, dtype=torch.float64, requires_grad=True)
+    items = torch.randn(NUM_ITEMS, 6, generator=generator, dtype=torch.float64, requires_grad=True)
+    return [users, items], lambda ids: (users * items[ids]).sum(-1)
