@@ -17,7 +17,7 @@ CHAPTERS = Path(__file__).parent / "chapters"
 
 
 def execute(source: Path) -> None:
-    os.environ["TQDM_DISABLE"] = "1"  # a progress bar is for who waits; nothing of it is stored
+    os.environ["TQDM_DISABLE"] = "1"  # a progress bar is for those who wait; nothing of it is stored
     notebook = jupytext.read(source)
     NotebookClient(notebook, record_timing=False, coalesce_streams=True, timeout=600).execute(cwd=source.parent)
     notebook.metadata = {key: notebook.metadata[key] for key in ("accelerator", "kernelspec")}

@@ -74,7 +74,9 @@ def poisson_loss(observed_ratings: torch.Tensor, predicted_ratings: torch.Tensor
 
 
 def regression_loss(observed_ratings: torch.Tensor, predicted_ratings: torch.Tensor) -> torch.Tensor:
-    r"""Mean squared error, :math:`\ell = (y - r)^2`.
+    r"""Mean squared error.
+
+    .. math:: \ell = (y - r)^2
 
     Args:
         observed_ratings: ratings y, any real dtype

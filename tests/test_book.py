@@ -1,14 +1,23 @@
 """The book itself: chapters and their notebooks agree, read well in three places, and say one address."""
 
+import base64
+import io
 import re
+import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import jupytext
+import matplotlib.image
 import nbformat
+import numpy
 import pytest
 import tomllib
 import yaml
+from nbclient import NotebookClient
+
+from tests.cases import LISTS, PAIRS
 
 ROOT = Path(__file__).parent.parent
 CHAPTERS = sorted((ROOT / "book/chapters").glob("*.md"))
@@ -39,6 +48,16 @@ def test_every_notebook_is_in_the_table_of_contents():
     on_disk = {f"book/chapters/{path.name}" for path in (ROOT / "book/chapters").glob("*.ipynb")}
     assert {file for file in files if file.endswith(".ipynb")} == on_disk
     assert on_disk == {f"book/chapters/{path.stem}.ipynb" for path in CHAPTERS}
+
+
+HEADER = {"extension": ".md", "format_name": "markdown", "format_version": "1.3"}
+
+
+@every_chapter
+def test_source_says_in_which_format_it_is(source):
+    header = yaml.safe_load(source.read_text().split("---")[1])["jupyter"]
+    assert header["jupytext"] == {"text_representation": HEADER}
+    assert set(header) == {"accelerator", "jupytext", "kernelspec"}
 
 
 @every_chapter
@@ -111,6 +130,42 @@ def test_published_numbers_stand_in_the_outputs(chapter):
         assert re.search(rf"(?<![\d.]){re.escape(number)}(?!\d)", outputs), number
 
 
+def test_the_picture_on_the_front_page_is_that_of_the_first_chapter():
+    cells = notebook(ROOT / "book/chapters/standard_losses.md").cells
+    images = [o.data["image/png"] for c in cells for o in c.get("outputs", []) if "image/png" in o.get("data", {})]
+    assert base64.b64decode(images[0]) == (ROOT / "book/picture.png").read_bytes()
+
+
+DRAWS = """
+import matplotlib.pyplot as plt
+figure, axes = plt.subplots()
+_ = axes.plot([0, {0}], [0, 1])
+"""
+
+
+def test_a_figure_that_differs_fails_the_notebook(tmp_path):
+    """Run as in the book: one notebook as it was stored, one with another figure, a blank one, and none at all."""
+    made = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(DRAWS.format(1))])
+    other = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(DRAWS.format(-1))])
+    for written in (made, other):
+        NotebookClient(written, record_timing=False).execute()
+    (good,), (wrong,) = made.cells[0].outputs, other.cells[0].outputs
+    blank = io.BytesIO()
+    image = matplotlib.image.imread(io.BytesIO(base64.b64decode(good.data["image/png"])))
+    matplotlib.image.imsave(blank, numpy.ones_like(image))
+    pngs = {"same": [good.data["image/png"]], "other": [wrong.data["image/png"]], "twice": [good.data["image/png"]] * 2}
+    pngs |= {"blank": [base64.b64encode(blank.getvalue()).decode()]}
+    for name, stored in pngs.items():
+        made.cells[0].outputs = [nbformat.from_dict(good | {"data": good.data | {"image/png": png}}) for png in stored]
+        nbformat.write(made, tmp_path / f"{name}.ipynb")
+    shutil.copy(ROOT / "book/conftest.py", tmp_path)
+    run = [sys.executable, "-m", "pytest", "--nbval", "--nbval-current-env", "-p", "no:cacheprovider", str(tmp_path)]
+    said = subprocess.run([*run, f"--rootdir={ROOT}"], cwd=ROOT, capture_output=True, text=True).stdout
+    assert re.findall(r"FAILED \S*?(\w+)\.ipynb", said) == ["blank", "other", "twice"], said
+    assert said.count("figure 1 of the cell differs: by") == 2
+    assert "1 passed" in said
+
+
 def test_one_repository_address():
     config = yaml.safe_load((ROOT / "_config.yml").read_text())
     assert config["repository"]["url"] == REPOSITORY
@@ -149,8 +204,13 @@ def test_bibliography_is_cited_and_the_api_page_is_complete():
     import pairloss
 
     api = (ROOT / "book/api.md").read_text()
+    index = (ROOT / "book/index.md").read_text()
     for name in pairloss.__all__:
         assert re.search(rf"^\.\. auto(function|class):: {name}$", api, re.MULTILINE), name
+        if name.endswith(("_loss", "Loss")):
+            assert re.search(rf"^\|.*~pairloss\.{name}`", api, re.MULTILINE), f"{name} in the table of book/api.md"
+        if name in PAIRS or name in LISTS:
+            assert re.search(rf"^\|.*~pairloss\.{name}`", index, re.MULTILINE), f"{name} in the map of book/index.md"
     keys = set(re.findall(r"^@\w+\{(\w+),", (ROOT / "book/references.bib").read_text(), re.MULTILINE))
     cited = {
         key

@@ -64,7 +64,7 @@ def test_a_chapter_runs_as_in_colab(tmp_path):
     subprocess.run([python, "-c", RUN], cwd=empty, env=environment, check=True)
 
     ran, stored = (nbformat.read(path, as_version=4) for path in (empty / "chapter.ipynb", chapter))
-    assert (site / "pairloss/losses.py").is_file()
+    assert (site / "pairloss/pairs.py").is_file()
     assert (site / "torch").is_symlink()  # the torch that was there is still there
     assert len(ran.cells) == len(stored.cells)
     for ours, theirs in zip(ran.cells[2:], stored.cells[2:], strict=True):  # after the cell that installs

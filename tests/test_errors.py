@@ -85,7 +85,7 @@ ERRORS = {
     "function and positives [B, 1]": (
         lambda: warp(P[:, None], many=lambda ids: MANY),
         ValueError,
-        r"negative_items has shape \[3, 4\] beside positive_scores \[4, 1\]; expected \[3, 4, 1\]\. Beside a \[B, 1\]",
+        r"negative_items has shape \[3, 4\] beside positive_scores \[4, 1\]; expected \[K, 4, 1\], .*squeeze",
     ),
     "function that scores one per pair": (
         lambda: warp(many=lambda ids: P),

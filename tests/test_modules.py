@@ -78,8 +78,3 @@ def test_tables_are_copies_that_half_does_not_round():
     assert codes.tolist() == [2048.0, 2049.0, 2049.0]
     assert made.squared is False
     assert made.reduction == "none"
-
-
-def test_every_module_is_that_of_a_loss_in_the_table():
-    public = {n for n in pairloss.__all__ if n.endswith("Loss")}
-    assert public == {loss.module.__name__ for loss in PAIRS.values()}

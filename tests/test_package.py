@@ -6,7 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import pairloss
+from tests.cases import LISTS, PAIRS, PLAIN
 
 ROOT = Path(__file__).parent.parent
 
@@ -23,19 +26,35 @@ def test_public_names_are_there_typed_and_documented():
         public = getattr(pairloss, name)
         assert ">>>" in public.__doc__, name
         if inspect.isfunction(public):
-            assert "Source:" in public.__doc__ or name.endswith("_negatives") or name == "first_violation"
             parameters = inspect.signature(public).parameters.values()
             assert all(parameter.annotation is not inspect.Parameter.empty for parameter in parameters)
 
 
-def test_the_losses_take_the_arguments_that_collies_users_know():
-    names = ["positive_scores", "negative_scores", "num_items", "positive_items", "negative_items"]
-    names += ["metadata", "metadata_weights"]
-    for loss in pairloss.bpr_loss, pairloss.hinge_loss, pairloss.log_bpr_loss:
-        assert list(inspect.signature(loss).parameters)[:7] == names
-    names[1] = "many_negative_scores"
-    for loss in pairloss.adaptive_bpr_loss, pairloss.adaptive_hinge_loss, pairloss.warp_loss:
-        assert list(inspect.signature(loss).parameters)[:7] == names
+def test_every_loss_is_in_the_table_that_the_tests_run_over():
+    public = {name for name in pairloss.__all__ if name.endswith("_loss")}
+    assert public == {*PAIRS, *LISTS, *PLAIN}, "tests/cases.py lists the losses"
+    modules = {name for name in pairloss.__all__ if name.endswith("Loss")}
+    assert modules == {loss.module.__name__ for loss in PAIRS.values()}
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_the_losses_take_the_arguments_that_collies_users_know(name):
+    scores = "many_negative_scores" if PAIRS[name].takes_many else "negative_scores"
+    names = ["positive_scores", scores, "num_items", "positive_items", "negative_items", "metadata", "metadata_weights"]
+    parameters = inspect.signature(getattr(pairloss, name)).parameters
+    assert list(parameters)[:7] == names
+    default = parameters["squared"].default if "squared" in parameters else False
+    assert default == PAIRS[name].squared
+
+
+@pytest.mark.parametrize("name", [*PAIRS, *LISTS, *PLAIN])
+def test_a_loss_explains_its_own_arguments_and_names_its_kin_and_its_source(name):
+    documentation = getattr(pairloss, name).__doc__
+    explained = documentation.split("Args:")[1].split("\n\n")[0]
+    for parameter in inspect.signature(getattr(pairloss, name)).parameters:
+        assert re.search(rf"\b{parameter}\b", explained), parameter
+    for heading in ("See Also:", "Source:", ".. math::"):
+        assert heading in documentation
 
 
 def test_modules_import_one_way():
