@@ -559,7 +559,7 @@ def test_large_batches_in_every_dtype(name, dtype, kind):
     for reduction in ("mean", "sum", "none"):
         loss = function(name)(**arguments | rounded, reduction=reduction)
         assert loss.dtype == (torch.float64 if dtype == torch.float64 else torch.float32)
-        assert_close(loss.double(), function(name)(**exact, reduction=reduction), rtol=2e-5, atol=2e-5)
+        assert_close(loss.double(), function(name)(**exact, reduction=reduction), rtol=1e-4, atol=2e-5)
     scores = [v.requires_grad_() for v in rounded.values()]
     wide = [v.requires_grad_() for v in (exact["positive_scores"].detach(), exact["negative_scores"].detach())]
     expected = torch.autograd.grad(

@@ -1,0 +1,145 @@
+"""On a device without a kernel: every function stays on it, mixes it with no other, and waits for no value.
+
+The device is one that torch knows by name alone, and its tensors are fakes: a shape, a dtype and a device, but no
+numbers. Whatever looks at a number fails, as it would wait on a GPU; so does whatever meets another device.
+test_devices.py runs this file, in a process of its own: torch must know the device before it computes any gradient.
+"""
+
+import itertools
+
+import pytest
+import torch
+from torch._subclasses.fake_tensor import DataDependentOutputException, DynamicOutputShapeException, FakeTensorMode
+from torch.utils.backend_registration import _setup_privateuseone_for_python_backend
+
+import pairloss
+from tests.cases import CHOOSING, LISTS, PAIRS, case, embeddings, entry, extra, function, module, optional, tables
+
+DEVICE = "privateuseone"
+
+
+_setup_privateuseone_for_python_backend(DEVICE)
+
+
+@pytest.fixture(autouse=True)
+def fakes():
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        yield
+
+
+def there(value):
+    """A stand-in on the device for a tensor, or for those in a container."""
+    if isinstance(value, dict):
+        return {key: there(entry) for key, entry in value.items()}
+    if isinstance(value, list):
+        return [there(entry) for entry in value]
+    if not isinstance(value, torch.Tensor):
+        return value
+    return torch.empty(value.shape, dtype=value.dtype, device=DEVICE, requires_grad=value.requires_grad)
+
+
+def check(result, shape, dtype=None):
+    assert result.device.type == DEVICE
+    assert result.shape == shape
+    assert dtype is None or result.dtype == dtype
+
+
+def subsets(names):
+    return [chosen for n in range(len(names) + 1) for chosen in itertools.combinations(names, n)]
+
+
+@pytest.mark.parametrize("name", PAIRS)
+@pytest.mark.parametrize("kind", ["none", "three"])
+def test_losses_on_pairs_with_every_option_forward_and_backward(name, kind):
+    for which, choice in itertools.product(subsets(optional(name)), entry(name).choices):
+        batch = there(case(name, dtype=torch.float16) | tables(kind) | extra(which))
+        scores = [batch[key].requires_grad_() for key in ("positive_scores", "negative_scores")]
+        for squared, reduction in ((True, "mean"), (False, "sum"), (True, "none")):
+            loss = function(name)(**batch, **choice, squared=squared, reduction=reduction)
+            check(loss, (9,) if reduction == "none" else (), torch.float32)
+            for score, gradient in zip(scores, torch.autograd.grad(loss.sum(), scores), strict=True):
+                check(gradient, score.shape, torch.float16)
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_modules(name):
+    made = module(name, *there(tables("one")).values())
+    check(made(*there(case(name)).values(), **there(extra(optional(name)))), (), torch.float64)
+
+
+@pytest.mark.parametrize("name", CHOOSING)
+@pytest.mark.parametrize("kind", ["none", "three"])
+def test_scoring_twice(name, kind):
+    users, items = there(embeddings()[0])
+    ids, options = there(case(name)), there(tables(kind) | extra(optional(name)))
+    for choice in entry(name).choices:
+        loss = function(name)(
+            (users * items[ids["positive_items"]]).sum(-1),
+            lambda ids: (users * items[ids]).sum(-1),
+            ids["positive_items"],
+            ids["negative_items"],
+            **options,
+            **choice,
+        )
+        for vectors, gradient in zip((users, items), torch.autograd.grad(loss, (users, items)), strict=True):
+            check(gradient, vectors.shape)
+
+
+@pytest.mark.parametrize("labels", [torch.bool, torch.int64, torch.float32])
+@pytest.mark.parametrize("name", LISTS)
+def test_losses_on_lists(name, labels):
+    scores = torch.empty(20, device=DEVICE, requires_grad=True)
+    labels = torch.empty(20, dtype=labels, device=DEVICE)
+    groups = torch.empty(20, dtype=torch.int64, device=DEVICE)
+    for options in LISTS[name].choices[:2]:
+        loss = getattr(pairloss, name)(scores, labels, **options)
+        check(loss, (), torch.float32)
+        check(torch.autograd.grad(loss, scores)[0], (20,), torch.float32)
+        if name == "lambdarank_loss":  # it learns how large the groups are, as its docstring says
+            with pytest.raises((DataDependentOutputException, DynamicOutputShapeException)):
+                lambdarank(scores, labels, groups)
+        else:
+            check(getattr(pairloss, name)(scores, labels, groups=groups, **options), ())
+
+
+def lambdarank(scores, labels, groups):
+    return pairloss.lambdarank_loss(scores, labels, groups=groups)
+
+
+def test_the_other_losses():
+    one, other = torch.empty(2, 9, dtype=torch.float16, device=DEVICE, requires_grad=True)
+    for loss in (
+        pairloss.pointwise_loss(one, other),
+        pairloss.logistic_loss(torch.empty(9, dtype=torch.int8, device=DEVICE), one),
+        pairloss.poisson_loss(torch.empty(9, dtype=torch.int8, device=DEVICE), one),
+        pairloss.regression_loss(other, one),
+    ):
+        check(loss, (), torch.float32)
+        check(torch.autograd.grad(loss, one)[0], (9,), torch.float16)
+
+
+def test_choosing_and_sampling():
+    positive, many = torch.empty(9, device=DEVICE), torch.empty(5, 9, device=DEVICE)
+    mask = torch.empty(5, 9, dtype=torch.bool, device=DEVICE)
+    for real in (None, mask):
+        check(pairloss.hardest_negatives(many, real), (9,), torch.int64)
+        check(pairloss.semi_hard_negatives(positive, many, real), (9,), torch.int64)
+        for part, dtype in zip(
+            pairloss.first_violation(many, real), (torch.int64, torch.int64, torch.bool), strict=True
+        ):
+            check(part, (9,), dtype)
+        check(pairloss.take_negatives(many, pairloss.hardest_negatives(many, real)), (9,))
+    ids = torch.empty(5, 9, dtype=torch.int64, device=DEVICE)
+    genre = {"genre": torch.empty(40, dtype=torch.int64, device=DEVICE)}
+    check(pairloss.ideal_difference_from_metadata(ids[0], ids, genre, {"genre": 0.5}), (5, 9), torch.float32)
+
+
+def test_a_look_at_a_value_would_be_seen():
+    """What these tests rest on: on this device no value can be had."""
+    scores = torch.empty(9, device=DEVICE)
+    with pytest.raises(DataDependentOutputException):
+        bool(scores.any())
+    with pytest.raises(DynamicOutputShapeException):
+        scores.nonzero()
+    with pytest.raises(RuntimeError, match="same device"):
+        scores + torch.empty(9)
