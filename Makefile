@@ -1,12 +1,13 @@
 # Every task a person types. The environment is made on the way, in .venv, from pyproject.toml and constraints.txt.
 PYTHON ?= python3
 BIN = .venv/bin
+PYTHONS = 3.11 3.12 3.13
 REPOSITORY = $(shell sed -n 's/^Repository = "\(.*\)"/\1/p' pyproject.toml)
 
-.PHONY: help book test digits notebooks lint bench tune repository clean
+.PHONY: help book test digits test-oldest mutants notebooks lint bench tune constraints repository clean
 
 help: ## List the tasks
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="	" read -r task does; do printf '  make %-12s%s\n' "$$task" "$$does"; done
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="	" read -r task does; do printf '  make %-12s%s\n' "$$task" "$$does"; done
 
 book: .venv/ready ## Build the book as HTML, with warnings as errors, and print where it is
 	$(BIN)/jupyter-book build . --warningiserror --nitpick --keep-going --quiet
@@ -27,6 +28,18 @@ digits: .venv/ready ## Re-run the chapters with two threads and with other vecto
 	OMP_NUM_THREADS=1 ATEN_CPU_CAPABILITY=default $(NBVAL) $(SIDE_BY_SIDE)
 	OMP_NUM_THREADS=1 ATEN_CPU_CAPABILITY=avx2 $(NBVAL) $(SIDE_BY_SIDE)
 
+test-oldest: export OMP_NUM_THREADS = 1
+test-oldest: ## Run the tests and the chapters with the oldest versions that pyproject.toml allows (downloads 4 GB)
+	$(PYTHON) -m venv .venv-oldest
+	{ grep -o '"[A-Za-z_-]\+>=[0-9.]\+' pyproject.toml | sed 's/"//; s/>=/==/'; } | sort -u > .venv-oldest/oldest.txt
+	.venv-oldest/bin/python -m pip install --quiet --constraint .venv-oldest/oldest.txt --editable ".[book,test]"
+	.venv-oldest/bin/python -m pip list
+	.venv-oldest/bin/pytest --numprocesses auto
+	.venv-oldest/bin/pytest --nbval --nbval-current-env book/chapters $(SIDE_BY_SIDE)
+
+mutants: .venv/ready ## Break the package on purpose and print what no test notices (part of it: MODULE=lists SHARE=0.1)
+	OMP_NUM_THREADS=1 $(BIN)/python tests/mutants.py $(MODULE) $(if $(SHARE),--share $(SHARE))
+
 notebooks: export OMP_NUM_THREADS = 1
 notebooks: .venv/ready ## Execute the chapters and store their outputs (one: make notebooks CHAPTER=standard_losses)
 	$(BIN)/python book/execute.py $(CHAPTER)
@@ -43,14 +56,23 @@ bench: .venv/ready ## Time the losses beside their published forms
 tune: .venv/ready ## Give each loss its own step size and decay, as the training chapter reports (other data: ARCHIVE=ml-100k.zip)
 	$(BIN)/python benchmarks/training.py $(ARCHIVE)
 
+constraints: .venv/ready ## Write constraints.txt from what is installed
+	{ head -n 1 constraints.txt; $(BIN)/python -m pip freeze --all --exclude-editable --exclude pip | sed 's/+cpu$$//' | \
+	  $(BIN)/python -c 'import sys; sys.stdout.writelines(sorted(sys.stdin, key=str.lower))'; } > constraints.new
+	mv constraints.new constraints.txt
+
 repository: ## Change the address of the repository everywhere: make repository URL=https://github.com/you/pairloss
 	@test -n "$(URL)" || { echo "make repository URL=https://github.com/you/pairloss"; exit 1; }
 	git grep -lIF "$(REPOSITORY)" | xargs perl -pi -e 's|\Q$(REPOSITORY)\E|$(URL)|g'
 
 clean: ## Remove the environment and everything that was built
-	rm -rf .venv _build build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-oldest _build build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 .venv/ready: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; found = "%d.%d" % sys.version_info[:2]; \
+	  sys.exit(0 if found in "$(PYTHONS)".split() else \
+	  "Python " + found + " was found; expected one of $(PYTHONS). Name one: make PYTHON=python3.11")'
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[book,test]"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --log .venv/install.log \
+	  --constraint constraints.txt --editable ".[book,test]" || { tail -n 40 .venv/install.log; exit 1; }
 	@touch $@
