@@ -62,7 +62,7 @@ class Interactions:
 
     @cached_property
     def matrix(self) -> Tensor:
-        """The interactions as a coalesced sparse COO tensor, [U, N], made once: how often each pair occurs."""
+        """How often each pair occurs, as a coalesced sparse COO tensor [U, N]. It is made once."""
         pairs = torch.stack([self.users.long(), self.items.long()])
         once = torch.ones(pairs.shape[1], dtype=torch.float32, device=pairs.device)
         size = (self.num_users, self.num_items)

@@ -154,8 +154,9 @@ def main():
                 continue
             outcome = "equivalent" if what in EQUIVALENT else "noticed" if noticed(module, text) else "survived"
             counts[outcome] += 1
+            print(f"\r{module} {number}: {counts}", end="", file=sys.stderr, flush=True)
             if outcome == "survived":
-                print(f"{module}:{line}: {what}", flush=True)
+                print(f"\r{module}:{line}: {what}", flush=True)
     print(", ".join(f"{count} {outcome}" for outcome, count in counts.items()))
     sys.exit(counts["survived"] > 0)
 
