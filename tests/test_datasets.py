@@ -203,6 +203,25 @@ def test_generate_names_what_is_wrong(arguments, error, message):
         datasets.generate(**arguments)
 
 
+def test_titles_start_alike_and_number_their_sequels():
+    titles = generated._titles(["Drama"] * 400 + ["Western"])
+    assert all(title.startswith("The ") for title in titles)
+    assert titles[-1] == "The Last Saloon"
+    assert len(set(titles)) == 401
+    first, second, third = titles[:160], titles[160:320], titles[320:400]
+    assert not any(title[-1].isdigit() for title in first)
+    assert second == [f"{title} 2" for title in first]
+    assert third == [f"{title} 3" for title in first[:80]]
+    assert {title.split()[1] for title in first} == set(generated._ADJECTIVES.split())
+    assert {title.split()[2] for title in first} == set(generated._NOUNS["Drama"].split())
+
+
+def test_the_largest_seed_is_a_seed():
+    assert datasets.generate(2**63 - 1, num_users=1, num_items=12).num_users == 1
+    with pytest.raises(ValueError, match=r"seed was 9223372036854775808; expected at least 0 and at most 92233"):
+        datasets.generate(2**63, num_users=1, num_items=12)
+
+
 # --- reading ------------------------------------------------------------------------------------------------
 
 
@@ -418,6 +437,19 @@ def test_arguments_are_checked_before_anything_is_downloaded(server, arguments, 
     with pytest.raises(error, match=message):
         datasets.movielens_100k(**arguments)
     assert server.requests == 0
+
+
+def test_a_server_that_says_nothing_is_not_waited_for_for_ever(tmp_path, monkeypatch):
+    asked = []
+
+    def silent(address, timeout):
+        asked.append(timeout)
+        raise TimeoutError("timed out")
+
+    monkeypatch.setattr(archives, "urlopen", silent)
+    with pytest.raises(ConnectionError, match=r"cannot download https://files\.grouplens\.org/.* \(timed out\)"):
+        datasets.movielens_100k(tmp_path)
+    assert 5 <= asked[0] <= 120
 
 
 def test_a_broken_download_is_never_a_good_cache(server, tmp_path):

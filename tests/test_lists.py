@@ -295,6 +295,24 @@ def test_transforms(name):
     assert torch.equal(s, before)
 
 
+def test_compiled_with_graded_labels_it_serves_lists_of_many_lengths():
+    graphs = []
+
+    def count(graph, _):
+        graphs.append(graph)
+        return graph.forward
+
+    torch._dynamo.reset()
+    compiled = torch.compile(pairwise_hinge_loss, fullgraph=True, dynamic=True, backend=count)
+    generator = torch.Generator().manual_seed(0)
+    for length in (3, 6, 10, 20, 40, 70, 130, 250, 400, 700, 1500, 3000):
+        s = torch.randn(length, generator=generator, dtype=torch.float64)
+        y, g = torch.randint(9, (2, length), generator=generator)
+        assert_close(compiled(s, y, groups=g), pairwise_hinge_loss(s, y, groups=g))
+    assert len(graphs) <= 4
+    torch._dynamo.reset()
+
+
 S, Y = torch.zeros(4), torch.arange(4)
 ERRORS = {
     "scores are a list": (lambda f: f([1.0], Y), TypeError, "scores must be a torch.Tensor, got list"),

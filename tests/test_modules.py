@@ -78,3 +78,41 @@ def test_tables_are_copies_that_half_does_not_round():
     assert codes.tolist() == [2048.0, 2049.0, 2049.0]
     assert made.squared is False
     assert made.reduction == "none"
+
+
+def kinds_of_tables():
+    """One table for each kind that a module takes, as integers, bool and floats, with what is missing."""
+    generator = torch.Generator().manual_seed(0)
+    codes = torch.randint(-2, 3, (NUM_ITEMS,), generator=generator)
+    labels = torch.rand(NUM_ITEMS, 4, generator=generator).mul(3).floor() - 1  # −1, 0 and 1: all but 0 is on
+    return {
+        "int": codes,
+        "column": codes[:, None],
+        "float": codes / 2,
+        "float column": codes[:, None].half(),
+        "NaN": (codes / 2).masked_fill(codes == -1, float("nan")),
+        "bool labels": labels != 0,
+        "int labels": labels.int(),
+        "float labels": labels / 3,
+    }
+
+
+@pytest.mark.parametrize("kind", kinds_of_tables())
+def test_a_table_of_any_kind_means_what_it_means_to_the_function(kind):
+    table = {kind: kinds_of_tables()[kind]}
+    arguments = list(case("hinge_loss", b=200).values())
+    expected = pairloss.hinge_loss(*arguments[:2], None, *arguments[2:], table, {kind: 0.5}, reduction="none")
+    made = pairloss.HingeLoss(table, {kind: 0.5}, reduction="none")
+    assert torch.equal(made(*arguments), expected)
+    assert torch.equal(made.half()(*arguments), expected)
+    assert len(expected.unique()) > 20
+    # The caller's table and the module's are two.
+    table[kind].zero_()
+    assert torch.equal(made(*arguments), expected)
+
+
+def test_a_table_stays_on_its_device_whatever_the_default_is():
+    for table in kinds_of_tables().values():
+        with torch.device("meta"):
+            made = pairloss.BPRLoss({"genre": table}, {"genre": 0.5})
+        assert {buffer.device.type for buffer in made.buffers()} == {"cpu"}
