@@ -60,7 +60,7 @@ def pairwise_hinge_loss(
         by what they do at the top of the list.
 
     Source: by sorting in O(L log L), the hinge: Joachims, ICML 2005, doi:10.1145/1102351.1102399, and Airola,
-    Pahikkala and Salakoski, Pattern Recognition Letters 2011, doi:10.1016/j.patrec.2011.03.007; its square:
+    Pahikkala and Salakoski, Pattern Recognition Letters 2011, doi:10.1016/j.patrec.2011.03.014; its square:
     Rust and Hocking, arXiv 2302.11062. The form without differences of sums is ours.
 
     >>> scores, labels = torch.tensor([2.0, 0.5, 1.5]), torch.tensor([1, 0, 0])
