@@ -132,10 +132,10 @@ def _columns(name: str, many: Tensor, positive: Tensor, positive_name: str) -> N
     if many.ndim == positive.ndim:  # asked first: torch.export would remember whether K equalled B
         column = positive.shape == (*many.shape[1:], 1)
         hint = f". Beside a [K, B], a [B, 1] would broadcast: use {positive_name}.squeeze(-1)" if column else ""
-        expected = ", ".join(map(str, ("K", *positive.shape)))
+        wanted = ", ".join(map(str, ("K", *positive.shape)))
         raise ValueError(
             f"{name} has shape {list(many.shape)} beside {positive_name} {list(positive.shape)}; "
-            f"expected [{expected}], K negatives for each positive{hint}"
+            f"expected [{wanted}], K negatives for each positive{hint}"
         )
     if many.shape[1:] != positive.shape:
         transposed = many.ndim == 2 and many.shape[:1] == positive.shape

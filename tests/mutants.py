@@ -36,7 +36,9 @@ FIRST = {
 }
 THEN = "test_pairs test_errors test_negatives test_partial_credit test_ratings test_lists test_modules test_properties"
 THEN = [*THEN.split(), "test_devices", "test_datasets", "test_package"]
-EQUIVALENT: dict[str, str] = {}  # "before -> after": the reason
+EQUIVALENT = {  # "module: the line, before -> after": the reason
+    "lists: return max(int(ends[1]).bit_length(), 1), 1 -> 2": "a digit that no rank has parts no pair",
+}
 
 SWAPS = {
     ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq,
@@ -107,7 +109,7 @@ def noticed(module, text):
     child = os.fork()
     if child:
         return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) != 0
-    signal.alarm(300)  # what runs for ever is noticed
+    signal.alarm(1200)  # what runs for ever is noticed
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     os.dup2(1, 2)
     with tempfile.TemporaryDirectory() as folder:
@@ -148,7 +150,8 @@ def main():
                 continue
             if number % parts != part - 1:
                 continue
-            outcome = "equivalent" if what in EQUIVALENT else "noticed" if noticed(module, text) else "survived"
+            known = f"{path.stem}: {source.splitlines()[line - 1].strip()}, {what}" in EQUIVALENT
+            outcome = "equivalent" if known else "noticed" if noticed(module, text) else "survived"
             counts[outcome] += 1
             print(f"\r{module} {number}: {counts}", end="", file=sys.stderr, flush=True)
             if outcome == "survived":
