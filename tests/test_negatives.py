@@ -1,5 +1,6 @@
 """The functions that choose a negative, against loops."""
 
+import inspect
 import re
 import textwrap
 import warnings
@@ -250,7 +251,7 @@ def test_interactions_give_their_matrix_and_check_what_they_are_given():
 @pytest.mark.parametrize("library", ["scipy", "pandas", "polars"])
 def test_the_lines_of_the_docstring_bring_interactions_over(library):
     module = pytest.importorskip({"scipy": "scipy.sparse"}.get(library, library))
-    lines = re.search(r"polars::\n\n(.*?)\n\n    >>>", sample_negatives.__doc__, re.DOTALL).group(1)
+    lines = re.search(r"polars::\n\n(.*?)\n\n>>>", inspect.getdoc(sample_negatives), re.DOTALL).group(1)
     block = textwrap.dedent(lines).split("\n\n")[["scipy", "pandas", "polars"].index(library)]
     dense = interactions(0)
     users, items = dense.nonzero().T.tolist()
