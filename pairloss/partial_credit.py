@@ -75,10 +75,9 @@ class Credit(NamedTuple):
         if not self.metadata or positive is None or negative is None:
             return Credit(None, None, None, None)
         positive, negative = usable(positive), usable(negative)
-        if counts is not None:
-            positive, negative = positive.masked_fill(~counts, 0), negative.masked_fill(~counts, 0)
-        if real is not None:
-            negative = negative.masked_fill(~real, 0)
+        if counts is not None:  # as they do wherever some negatives are not real
+            positive = positive.masked_fill(~counts, 0)
+            negative = negative.masked_fill(~counts if real is None else ~(counts & real), 0)
         checks.rows_of_tables(positive, negative, self.metadata)
         return Credit(positive, negative, self.metadata, self.metadata_weights)
 
