@@ -11,33 +11,19 @@ python benchmarks/training.py ml-100k.zip         an archive in the format of Mo
 
 import itertools
 import sys
-from pathlib import Path
 from typing import Any
 
-import jupytext
 import torch
+from tables import definitions
 
-CHAPTER = Path(__file__).parent.parent / "book/chapters/training.md"
 STEP_SIZES = (3e-3, 1e-2, 3e-2)
 DECAYS = (0.0, 1e-5, 1e-4, 3e-4, 1e-3)
 
 
-def definitions(data: str) -> dict[str, Any]:
-    """What the chapter's cells define, up to its first experiment, on the data of that expression."""
-    names: dict[str, Any] = {}
-    for cell in jupytext.read(CHAPTER).cells:
-        if cell.cell_type == "code" and not {"remove-cell", "hide-input"} & set(cell.metadata.get("tags", [])):
-            source, experiment, _ = cell.source.partition("\nplain = ")
-            exec(source.replace("pairloss.datasets.generate()", data), names)
-            if experiment:
-                return names
-    raise ValueError(f"{CHAPTER} has no cell that starts an experiment with 'plain = '")
-
-
 def main() -> None:
     archive = f"pairloss.datasets.read_movielens_100k({sys.argv[1]!r})" if len(sys.argv) > 1 else None
-    judge = definitions(archive or "pairloss.datasets.generate()")
-    tune = definitions(archive or "pairloss.datasets.generate(seed=1)")
+    judge = definitions("training", "plain = ", archive)
+    tune = definitions("training", "plain = ", archive or "pairloss.datasets.generate(seed=1)")
     splits = [tune["split"](seed) for seed in (100, 101)]
     print("\n| loss | step size | decay | NDCG@10 | Recall@10 | AUC | epoch |\n|---|---|---|---|---|---|---|")
     for name, (module, k, epochs) in judge["LOSSES"].items():

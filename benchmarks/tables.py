@@ -1,0 +1,86 @@
+"""What the long tasks share: code of the chapters, tables that are filled row by row, and intervals.
+
+A task is a list of jobs, each named by the first columns of its table. What the table has is not run again, so a
+task that broke off goes on where it was; a row is added as soon as it is done.
+"""
+
+import contextlib
+import csv
+import io
+import multiprocessing
+import os
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import jupytext
+import matplotlib
+import matplotlib.pyplot as plt
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+TABLES = Path(__file__).parent / "tables"
+CHAPTERS = Path(__file__).parent.parent / "book/chapters"
+
+Row = dict[str, str]
+
+
+def definitions(chapter: str, until: str, data: str | None = None) -> dict[str, Any]:
+    """What the cells of a chapter define, up to a line that starts with ``until``, on the data of that expression."""
+    matplotlib.use("agg")
+    names: dict[str, Any] = {}
+    for cell in jupytext.read(CHAPTERS / f"{chapter}.md").cells:
+        if cell.cell_type == "code" and "remove-cell" not in cell.metadata.get("tags", []):
+            source, experiment, _ = f"\n{cell.source}".partition(f"\n{until}")
+            with contextlib.redirect_stdout(io.StringIO()):
+                exec(source.replace("pairloss.datasets.generate()", data or "pairloss.datasets.generate()"), names)
+            plt.close("all")
+            if experiment:
+                return names
+    raise ValueError(f"{chapter}.md has no cell with a line that starts with {until!r}")
+
+
+def read(name: str) -> list[Row]:
+    """The rows of a table, none where there is no such table yet."""
+    path = TABLES / f"{name}.csv"
+    if not path.exists():
+        return []
+    with path.open(newline="") as lines:
+        return list(csv.DictReader(lines))
+
+
+def write(name: str, rows: Sequence[Row]) -> None:
+    """Write a table, whole or not at all."""
+    path = TABLES / f"{name}.csv"
+    path.parent.mkdir(exist_ok=True)
+    new = path.with_suffix(".new")
+    with new.open("w", newline="") as lines:
+        writer = csv.DictWriter(lines, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+    new.replace(path)
+
+
+def fill(name: str, jobs: Iterable[Row], work: Callable[[Row], Row], processes: int | None = None) -> list[Row]:
+    """Run the jobs that the table lacks, each on one thread, and give all its rows, in the order of the jobs."""
+    jobs = list(jobs)
+    keys = list(jobs[0])
+    done = {tuple(row[key] for key in keys): row for row in read(name)}
+    missing = [job for job in jobs if tuple(job.values()) not in done]
+    order = {tuple(job.values()): place for place, job in enumerate(jobs)}
+    if missing:
+        context = multiprocessing.get_context("spawn")
+        with context.Pool(processes or os.cpu_count(), torch.set_num_threads, (1,)) as pool:
+            for row in tqdm(pool.imap_unordered(work, missing), name, total=len(missing)):
+                done[tuple(row[key] for key in keys)] = row
+                write(name, [done[key] for key in sorted(done.keys() & order.keys(), key=order.__getitem__)])
+    return [done[key] for key in order]
+
+
+def interval(differences: Tensor, draws: int = 4_000) -> tuple[float, float, float]:
+    """Mean of paired differences, and the middle 95 % of the means when they are drawn again with replacement."""
+    generator = torch.Generator().manual_seed(0)
+    again = torch.randint(len(differences), (draws, len(differences)), generator=generator)
+    low, high = differences[again].mean(1).quantile(torch.tensor([0.025, 0.975], dtype=differences.dtype))
+    return differences.mean().item(), low.item(), high.item()
