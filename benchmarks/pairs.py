@@ -3,7 +3,7 @@
 The published forms are re-implemented here from their formulas, operation by operation: sums of the
 plain and the squared term for Collie's losses; −log(σ(x) + 1e-10) for log BPR, as in RecBole; for
 WARP the margins of all negatives, transposed, copied twice with a column of ones, binarised in place
-and searched with argmax.
+and searched with argmax; for the softmax torch's cross entropy of all scores side by side, [B, K + 1].
 
 Below them, a training step of matrix factorisation whose loss is given the scores of all negatives, beside
 one whose loss is given the function that scores them (score, choose, score again).
@@ -73,6 +73,11 @@ def published_warp(positive: Tensor, many: Tensor, d: Tensor | float = 1, num_it
     return with_squares(torch.log(num_items / t) * chosen * (t <= tries).float())
 
 
+def published_softmax(positive: Tensor, many: Tensor) -> Tensor:
+    scores = torch.cat([positive.unsqueeze(1), many.T], dim=1)
+    return torch.nn.functional.cross_entropy(scores, torch.zeros(len(positive), dtype=torch.int64))
+
+
 def published_warp_with_credit(
     positive: Tensor, many: Tensor, genre: Tensor, positive_items: Tensor, negative_items: Tensor
 ) -> Tensor:
@@ -108,6 +113,7 @@ def cases(k: int, b: int) -> dict[str, tuple[Loss, Loss, tuple[Tensor, ...]]]:
         "adaptive_bpr": (pairloss.adaptive_bpr_loss, published_adaptive(published_bpr), (positive, many)),
         "adaptive_hinge": (pairloss.adaptive_hinge_loss, published_adaptive(published_hinge), (positive, many)),
         "warp": (warp, published_warp, (positive, many)),
+        "softmax": (pairloss.softmax_loss, published_softmax, (positive, many)),
         "warp, credit": (warp_with_credit, published_with_credit, (positive, many)),
     }
 

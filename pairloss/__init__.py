@@ -9,6 +9,7 @@ from pairloss.modules import (
     BPRLoss,
     HingeLoss,
     LogBPRLoss,
+    SoftmaxLoss,
     WARPLoss,
 )
 from pairloss.negatives import (
@@ -25,6 +26,7 @@ from pairloss.pairs import (
     hinge_loss,
     log_bpr_loss,
     pointwise_loss,
+    softmax_loss,
     warp_loss,
 )
 from pairloss.partial_credit import ideal_difference_from_metadata
@@ -39,6 +41,7 @@ __all__ = [
     "adaptive_bpr_loss",
     "adaptive_hinge_loss",
     "warp_loss",
+    "softmax_loss",
     "ideal_difference_from_metadata",
     "pointwise_loss",
     "pairwise_hinge_loss",
@@ -58,4 +61,5 @@ __all__ = [
     "AdaptiveBPRLoss",
     "AdaptiveHingeLoss",
     "WARPLoss",
+    "SoftmaxLoss",
 ]

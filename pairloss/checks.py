@@ -115,6 +115,15 @@ def rows(many: Tensor | Sequence[Tensor], name: str = "many_negative_scores") ->
     return many
 
 
+def no_function(many: Any) -> None:
+    """``many`` is no scoring function, for a loss in which all K negatives have a gradient."""
+    if callable(many):
+        raise TypeError(
+            "many_negative_scores was a function; expected scores, [K, B]: every negative has a gradient here, so "
+            "scoring all of them without gradients first would save nothing"
+        )
+
+
 def _at_least_one_row(name: str, many: Tensor) -> None:
     if many.ndim == 0 or many.shape[0] == 0:
         raise ValueError(f"{name} has shape {list(many.shape)}; expected [K, B] with K of at least 1")

@@ -23,7 +23,7 @@ class _PairLoss(torch.nn.Module):
     def __init__(self, metadata: Metadata | None, metadata_weights: MetadataWeights | None, **options: Any) -> None:
         super().__init__()
         checks.metadata(metadata, metadata_weights)
-        checks.flag("squared", options["squared"])
+        checks.flag("squared", options.get("squared", False))
         checks.choice("reduction", options["reduction"], REDUCTIONS)
         for name, table in (metadata or {}).items():
             if "." in name:
@@ -187,6 +187,27 @@ class AdaptiveHingeLoss(_Adaptive):
     """
 
     function = staticmethod(pairs.adaptive_hinge_loss)
+
+
+class SoftmaxLoss(_ManyNegatives):
+    """:func:`~pairloss.softmax_loss` as a module.
+
+    >>> SoftmaxLoss(temperature=0.5)
+    SoftmaxLoss(temperature=0.5, reduction='mean')
+    """
+
+    function = staticmethod(pairs.softmax_loss)
+
+    def __init__(
+        self,
+        metadata: Metadata | None = None,
+        metadata_weights: MetadataWeights | None = None,
+        *,
+        temperature: float = 1.0,
+        reduction: Reduction = "mean",
+    ) -> None:
+        temperature = checks.number("temperature", temperature, above_0=True)
+        super().__init__(metadata, metadata_weights, temperature=temperature, reduction=reduction)
 
 
 class WARPLoss(_ManyNegatives):

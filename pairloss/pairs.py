@@ -32,11 +32,11 @@ Shared arguments:
         value per pair, [B], 0 where masked
 
 Scoring twice:
-    A loss that chooses one of K negatives has no gradient for the others. Given a scoring function instead
-    of scores, it scores all K without gradients, chooses, and scores the chosen ones again with gradients:
-    the same loss and the same gradients, without the graph of K · B scores. The function must give an
-    item the same score twice, so without dropout and without a cache of what it computed without gradients;
-    it is asked for all ids, masked ones too.
+    A loss that chooses one of K negatives, as all but the softmax do, has no gradient for the others. Given a
+    scoring function instead of scores, it scores all K without gradients, chooses, and scores the chosen ones
+    again with gradients: the same loss and the same gradients, without the graph of K · B scores. The function
+    must give an item the same score twice, so without dropout and without a cache of what it computed without
+    gradients; it is asked for all ids, masked ones too.
 
     >>> users, items = torch.randn(4, 8), torch.randn(100, 8, requires_grad=True)
     >>> def score(ids):
@@ -56,6 +56,7 @@ Errors:
     in the metadata and negative weights.
 """
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Literal, get_args
 
@@ -417,6 +418,78 @@ def _violates(positive: Tensor, many: Tensor, d: Tensor | float) -> Tensor:
     threshold = positive - d
     below = torch.nextafter(threshold, torch.full_like(threshold, -torch.inf))
     return (many <= torch.where(positive - threshold < d, below, threshold)).logical_not_()
+
+
+def softmax_loss(
+    positive_scores: Tensor,
+    many_negative_scores: Tensor | Sequence[Tensor],
+    num_items: int | None = None,
+    positive_items: Tensor | None = None,
+    negative_items: Tensor | None = None,
+    metadata: Metadata | None = None,
+    metadata_weights: MetadataWeights | None = None,
+    *,
+    mask: Tensor | None = None,
+    weights: Tensor | None = None,
+    negative_mask: Tensor | None = None,
+    temperature: float = 1.0,
+    reduction: Reduction = "mean",
+) -> Tensor:
+    r"""Sampled softmax: the positive against all K negatives, each by how much it threatens.
+
+    .. math:: \ell = -\log \frac{e^{p / \tau}}{e^{p / \tau} + \sum_k e^{n_k / \tau}}
+
+    with p the score of the positive, :math:`n_k` that of its k-th negative and :math:`\tau` the temperature, in
+    the unit of the scores. The pull on a negative is its share of the softmax. With K = 1 and :math:`\tau = 1`
+    this is :func:`~pairloss.log_bpr_loss`; as :math:`\tau \to 0`, :math:`\tau \ell \to \max(0, \max_k n_k - p)`:
+    the hardest negative alone.
+
+    With partial credit the softmax is held against soft targets: those of the positive and of negative k are in
+    proportion :math:`1 : (1 - d_k) / (1 + d_k)`, d the difference that the two should reach, and sum to 1. At the
+    minimum :math:`p - n_k = \tau \log \frac{1 + d_k}{1 - d_k}`, as in log BPR.
+
+    Negatives that were drawn in proportion to q, as in-batch negatives are to popularity, are corrected before
+    the call, positives and negatives alike: :math:`s - \log q`. A known positive among the negatives of a batch
+    is left out by ``negative_mask``.
+
+    Args:
+        positive_scores: p, [B] (or any other shape)
+        many_negative_scores: n, [K, B] or a sequence of K tensors [B]. A function that scores ids is refused:
+            every negative has a gradient here, so none could be left out of the second scoring.
+        num_items: not read; taken so that one training loop can call any of the losses
+        positive_items, negative_items: item ids, [B] and [K, B]; needed with metadata alone
+        metadata, metadata_weights: see :func:`~pairloss.ideal_difference_from_metadata`
+        mask, weights: which pairs count, [B] bool, and how much each does, [B] of at least 0
+        negative_mask: which negatives are real, [K, B] bool; the others are none
+        temperature: :math:`\tau`, above 0
+        reduction: "mean", "sum" or "none" (one value per pair)
+
+    More on arguments, result and errors: :mod:`pairloss.pairs`.
+
+    See Also:
+        :func:`~pairloss.log_bpr_loss`, against one negative; :func:`~pairloss.adaptive_hinge_loss`, against the
+        hardest; :func:`~pairloss.sample_negatives`; :class:`~pairloss.SoftmaxLoss`, the module.
+
+    Source: Bengio and Senécal, IEEE Transactions on Neural Networks 19(4), 2008 (sampled softmax); van den Oord,
+    Li and Vinyals, 2018, arXiv 1807.03748 (InfoNCE); Yi et al., RecSys 2019, doi:10.1145/3298689.3346996 (in the
+    batch, with log q taken out); the partial credit, by soft targets, is ours.
+
+    >>> loss = softmax_loss(torch.tensor([1.5]), torch.tensor([[1.0], [4.0], [1.49]]))
+    >>> f"{loss:.4f}"
+    '2.6932'
+    """
+    checks.num_items(num_items)
+    temperature = checks.number("temperature", temperature, above_0=True)
+    credit = Credit(positive_items, negative_items, metadata, metadata_weights)
+    reducer = Reducer(mask, weights, False, reduction)
+    checks.no_function(many_negative_scores)
+    many = Candidates(many_negative_scores, negative_items, negative_mask).check(positive_scores)
+    reducer.check(positive_scores)
+    counts = reducer.which_count(negative_mask)
+    credit = credit.checked(positive_scores, many, counts, negative_mask)
+    d = credit.ideal_difference(computed_in(positive_scores, many))
+    term = partial(terms.softmax, real=negative_mask, temperature=temperature)
+    return reducer.reduce(term, positive_scores, many, d, counts)
 
 
 def pointwise_loss(

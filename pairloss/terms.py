@@ -2,12 +2,13 @@
 
 A pair term takes the scores of the positives and of the negatives and the ideal difference ``d`` of
 each pair, all of one shape (or the number 1 for ``d``, where there is no partial credit), and gives one
-value ℓ per pair, in that shape. It checks nothing, weighs nothing and sums nothing: that is the work of
-the other three words.
+value ℓ per pair, in that shape; the softmax alone takes all K negatives of each. It checks nothing, weighs
+nothing and sums nothing: that is the work of the other three words.
 """
 
 from collections.abc import Callable
 
+import torch
 from torch import Tensor
 from torch.nn import functional
 
@@ -35,6 +36,35 @@ def log_bpr(positive: Tensor, negative: Tensor, d: Tensor | float) -> Tensor:
     t = (1 + d) / 2
     other = (1 - t) * functional.softplus(positive - negative, threshold=40)
     return t * loss + other.masked_fill(t == 1, 0)  # 0 · ∞ would be NaN
+
+
+def softmax(
+    positive: Tensor, many: Tensor, d: Tensor | float, real: Tensor | None = None, temperature: float = 1.0
+) -> Tensor:
+    """All K softly: ℓ = −Σ t·log softmax((p, n₁ … n_K) / τ), the targets t in proportion 1 : (1 − d_k)/(1 + d_k).
+
+    ``many`` and ``d`` are [K, *shape], and so is ``real``, which says what is a negative at all.
+    """
+    if real is not None:
+        many = many.masked_fill(~real, -torch.inf)
+    ends = torch.finfo(many.dtype)
+    temperature = max(temperature, ends.tiny)
+    # Everything is measured from the highest negative, so that nothing overflows and no digit cancels. It is a
+    # constant here: what moves it moves the sum below by as much.
+    highest = many.detach().amax(0).clamp(ends.min, ends.max)
+    below = (many - highest) / temperature if temperature != 1 else many - highest
+    total = below.exp().sum(0).clamp(min=ends.tiny).log()
+    x = (positive - highest) / temperature - total  # the difference to the soft maximum τ·log Σ exp(n / τ)
+    loss = functional.softplus(-x, threshold=40)
+    if not isinstance(d, Tensor):
+        return loss
+    share = (1 - d) / (1 + d)
+    if real is not None:
+        share = share.masked_fill(~real, 0)
+    t = 1 / (1 + share.sum(0))
+    other = (1 - t) * (functional.softplus(x, threshold=40) + total)
+    credit = (share * below).masked_fill(share == 0, 0).sum(0)
+    return t * (loss - credit) + other.masked_fill(t == 1, 0)  # 0 · ∞ would be NaN
 
 
 def pointwise(positive: Tensor, negative: Tensor, d: Tensor | float) -> Tensor:

@@ -21,7 +21,7 @@ class PairLoss(NamedTuple):
     module: type
     takes_many: bool = False  # K negatives [K, B], not one [B]
     chooses_one: bool = False  # gradient for one of the K alone, and a scoring function in place of scores
-    squared: bool = True  # what it does unless asked
+    squared: bool | None = True  # what it does unless asked; None where it cannot be asked
     choices: tuple = ({},)  # options of its own, each set tried by every test
 
 
@@ -43,6 +43,13 @@ PAIRS = {
     ),
     "adaptive_hinge_loss": PairLoss(
         oracles.hardest(oracles.hinge), pairloss.AdaptiveHingeLoss, takes_many=True, chooses_one=True, choices=HARDEST
+    ),
+    "softmax_loss": PairLoss(
+        oracles.softmax,
+        pairloss.SoftmaxLoss,
+        takes_many=True,
+        squared=None,
+        choices=({}, {"temperature": 0.3}, {"temperature": 20.0}),
     ),
     "warp_loss": PairLoss(
         oracles.warp,
@@ -90,7 +97,7 @@ def oracle(name, *arguments, squared=None, **options):
     """What the loss of that name should be, by plain loops."""
     loss = entry(name)
     squared = loss.squared if squared is None else squared
-    return oracles.over_pairs(loss.oracle, *arguments, squared=squared, **options)
+    return oracles.over_pairs(loss.oracle, *arguments, squared=bool(squared), **options)
 
 
 def module(name, *arguments, **options):
@@ -130,6 +137,11 @@ def tables(kind, seed=0):
         "metadata": {"brand": brand[:, None], "labels": labels, "decade": decade},
         "metadata_weights": {"brand": 0.3, "labels": 0.5, "decade": 0.2},
     }
+
+
+def squares(name):
+    """Options that say whether to square, with none among them: every way in which the loss may be asked."""
+    return [{}] if entry(name).squared is None else [{}, {"squared": True}, {"squared": False}]
 
 
 def optional(name):

@@ -13,7 +13,20 @@ from torch._subclasses.fake_tensor import DataDependentOutputException, DynamicO
 from torch.utils.backend_registration import _setup_privateuseone_for_python_backend
 
 import pairloss
-from tests.cases import CHOOSING, LISTS, PAIRS, case, embeddings, entry, extra, function, module, optional, tables
+from tests.cases import (
+    CHOOSING,
+    LISTS,
+    PAIRS,
+    case,
+    embeddings,
+    entry,
+    extra,
+    function,
+    module,
+    optional,
+    squares,
+    tables,
+)
 
 DEVICE = "privateuseone"
 
@@ -54,8 +67,8 @@ def test_losses_on_pairs_with_every_option_forward_and_backward(name, kind):
     for which, choice in itertools.product(subsets(optional(name)), entry(name).choices):
         batch = there(case(name, dtype=torch.float16) | tables(kind) | extra(which))
         scores = [batch[key].requires_grad_() for key in ("positive_scores", "negative_scores")]
-        for squared, reduction in ((True, "mean"), (False, "sum"), (True, "none")):
-            loss = function(name)(**batch, **choice, squared=squared, reduction=reduction)
+        for squared, reduction in itertools.product(squares(name), ("mean", "sum", "none")):
+            loss = function(name)(**batch, **choice, **squared, reduction=reduction)
             check(loss, (9,) if reduction == "none" else (), torch.float32)
             for score, gradient in zip(scores, torch.autograd.grad(loss.sum(), scores), strict=True):
                 check(gradient, score.shape, torch.float16)

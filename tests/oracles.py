@@ -47,6 +47,21 @@ def warp(p, ns, ds, rank_weight="log", num_items=40):
     return 0.0
 
 
+def softmax(p, ns, ds, temperature=1.0):
+    """Σ over all K + 1 of target · −log softmax, the targets in proportion 1 : (1 − d)/(1 + d)."""
+    scores = [p, *ns]
+    losses = []
+    for i, score in enumerate(scores):  # −log softmax of i = log(1 + Σ exp of the others' leads)
+        leads = [(other - score) / temperature for j, other in enumerate(scores) if j != i]
+        highest = max(leads)
+        if highest > 0:
+            losses.append(highest + math.log(math.exp(-highest) + math.fsum(math.exp(x - highest) for x in leads)))
+        else:
+            losses.append(math.log1p(math.fsum(map(math.exp, leads))))
+    shares = [1.0, *((1 - d) / (1 + d) for d in ds)]
+    return math.fsum(s * loss for s, loss in zip(shares, losses, strict=True) if s) / math.fsum(shares)
+
+
 def ideal_difference(positive_item, negative_item, metadata, metadata_weights):
     if not metadata:
         return 1.0

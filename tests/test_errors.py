@@ -165,6 +165,17 @@ ERRORS = {
         ValueError,
         r"\[4\] on meta; expected K tensors",
     ),
+    "softmax: a function": (
+        lambda: pairloss.softmax_loss(P, lambda ids: MANY, negative_items=MANY_ITEMS),
+        TypeError,
+        r"was a function; expected scores, \[K, B\]: every negative has a gradient",
+    ),
+    "softmax: no temperature": (
+        lambda: pairloss.softmax_loss(P, MANY, temperature=0),
+        ValueError,
+        "temperature was 0; expected a finite number above 0",
+    ),
+    "module: temperature": (lambda: pairloss.SoftmaxLoss(temperature="1"), TypeError, "temperature must be a float"),
     "squared is a word": (lambda: bpr(squared="False"), TypeError, "squared must be a bool, got str"),
     "module: squared": (lambda: pairloss.BPRLoss(squared=0), TypeError, "squared must be a bool, got int"),
     "one side of the items": (

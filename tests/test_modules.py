@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import pairloss
-from tests.cases import NUM_ITEMS, PAIRS, case, entry, extra, module, optional, tables
+from tests.cases import NUM_ITEMS, PAIRS, case, entry, extra, module, optional, squares, tables
 
 
 @pytest.mark.parametrize("name", PAIRS)
@@ -16,7 +16,11 @@ def test_equals_the_function(name, kind):
     options = extra(optional(name))
     scores_and_items = list(arguments.values())
     for choice in entry(name).choices:
-        for fixed in ({}, {"squared": False}, {"squared": True, "reduction": "sum"}, {"reduction": "none"}):
+        for fixed in (
+            *squares(name),
+            *(squared | {"reduction": "sum"} for squared in squares(name)),
+            {"reduction": "none"},
+        ):
             made = module(name, *credit.values(), **fixed, **choice)
             expected = getattr(pairloss, name)(
                 *scores_and_items[:2], NUM_ITEMS, *scores_and_items[2:], **credit, **fixed, **choice, **options

@@ -43,7 +43,7 @@ def test_the_losses_take_the_arguments_that_collies_users_know(name):
     names = ["positive_scores", scores, "num_items", "positive_items", "negative_items", "metadata", "metadata_weights"]
     parameters = inspect.signature(getattr(pairloss, name)).parameters
     assert list(parameters)[:7] == names
-    default = parameters["squared"].default if "squared" in parameters else False
+    default = parameters["squared"].default if "squared" in parameters else None
     assert default == PAIRS[name].squared
 
 
