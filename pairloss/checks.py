@@ -391,8 +391,8 @@ def _short(value: Any) -> str:
     return f"an int of {value.bit_length()} bits" if isinstance(value, int) and abs(value) > 10**40 else str(value)
 
 
-def sampling(users: Any, interactions: Any, num_negatives: Any) -> None:
-    """``users`` [B] are rows of ``interactions`` [U, N]; ``num_negatives`` is at least 1."""
+def sampling(users: Any, interactions: Any, num_negatives: Any, weights: Any) -> None:
+    """``users`` [B] are rows of ``interactions`` [U, N]; ``num_negatives`` is at least 1, ``weights`` are [N]."""
     _ids("positive_users", users)
     if not isinstance(interactions, Tensor):
         raise TypeError(
@@ -418,6 +418,11 @@ def sampling(users: Any, interactions: Any, num_negatives: Any) -> None:
             f"positive_users holds ids from {ends[0]} to {ends[1]}; "
             f"expected 0 to {interactions.shape[0] - 1}, the rows of interactions"
         )
+    if weights is not None:
+        tensor("weights", weights, "numbers, one per item", FLOATS + INTEGERS)
+        beside("weights", weights, interactions, "interactions", interactions.shape[1:])
+        if ends := _outside(usable(weights), 0, torch.finfo(torch.float64).max):
+            raise ValueError(f"weights go from {ends[0]:g} to {ends[1]:g}; expected finite numbers of at least 0")
 
 
 def not_everything(users: Tensor, left: Tensor) -> None:
@@ -425,6 +430,6 @@ def not_everything(users: Tensor, left: Tensor) -> None:
     if _outside(left, 1, float("inf")):
         user = users[left < 1][0].item()
         raise ValueError(
-            f"positive_users holds {user}, who has interacted with every item; expected one item left, "
-            "or return_mask=True, which says where there is none"
+            f"positive_users holds {user}, who has interacted with every item; expected one item left "
+            "(of a weight above 0), or return_mask=True, which says where there is none"
         )

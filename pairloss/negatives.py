@@ -72,6 +72,7 @@ def sample_negatives(
     interactions: Tensor | Interactions,
     num_negatives: int,
     *,
+    weights: Tensor | None = None,
     return_mask: Literal[False] = False,
     generator: torch.Generator | None = None,
 ) -> Tensor: ...
@@ -83,6 +84,7 @@ def sample_negatives(
     interactions: Tensor | Interactions,
     num_negatives: int,
     *,
+    weights: Tensor | None = None,
     return_mask: Literal[True],
     generator: torch.Generator | None = None,
 ) -> tuple[Tensor, Tensor]: ...
@@ -93,13 +95,15 @@ def sample_negatives(
     interactions: Tensor | Interactions,
     num_negatives: int,
     *,
+    weights: Tensor | None = None,
     return_mask: bool = False,
     generator: torch.Generator | None = None,
 ) -> Tensor | tuple[Tensor, Tensor]:
-    r"""K items for each user, drawn uniformly and independently from those without an interaction.
+    r"""K items for each user, drawn independently from those without an interaction: uniformly, or by ``weights``.
 
     The r-th item that a user has *not* chosen is found by bisection in the sorted list of those that
-    they have: exact, without rejected draws, and with no memory beyond a few tensors [K, B].
+    they have: exact, without rejected draws, and with no memory beyond a few tensors [K, B]. With weights, r is
+    a place in their cumulative sum, in whole numbers, so that nothing is lost to rounding.
 
     Args:
         positive_users: user ids, [B] integer
@@ -108,6 +112,8 @@ def sample_negatives(
             Interactions and coalesced COO tensors cost nothing per interaction. Anything else is brought
             into that form at each call, and a dense matrix waits for a GPU to do so.
         num_negatives: K, at least 1
+        weights: draw in proportion to these, [N] numbers of at least 0, finite: popularity to some power, for
+            example. An item of weight 0 is never drawn. They count to one part in :math:`2^{52}` of their sum.
         return_mask: whether to say which draws are real, for ``negative_mask``: all but those for a user
             who has interacted with everything, who gets item 0
         generator: source of randomness, on the device of the users
@@ -117,9 +123,9 @@ def sample_negatives(
 
     Raises:
         TypeError: for a wrong type, dtype or layout
-        ValueError: for shapes or devices that do not fit and, on the CPU, for NaN, for a user without a row
-            and, without ``return_mask``, for a user without an item left; on a GPU such a user gets N,
-            the id of no item
+        ValueError: for shapes or devices that do not fit and, on the CPU, for NaN, for weights below 0 or
+            infinite, for a user without a row and, without ``return_mask``, for a user without an item left (of
+            a weight above 0); on a GPU such a user gets N, the id of no item
 
     From scipy, pandas and polars::
 
@@ -146,35 +152,52 @@ def sample_negatives(
     """
     if isinstance(interactions, Interactions):
         interactions = interactions.matrix
-    checks.sampling(positive_users, interactions, num_negatives)
+    checks.sampling(positive_users, interactions, num_negatives, weights)
     checks.flag("return_mask", return_mask)
     rows, items = _coalesced(interactions)
     num_items = interactions.shape[1]
     users = positive_users.long()
     first = torch.searchsorted(rows, users)
     known = torch.searchsorted(rows, users, right=True) - first
-    left = num_items - known
+    if weights is None:
+        start, left = first, num_items - known
+    else:  # as above, with the weight of items in the place of their number
+        whole = _whole(weights)
+        before_item, before_known = (torch.nn.functional.pad(w.cumsum(0), (1, 0)) for w in (whole, whole[items]))
+        unknown_before = before_item[items] - before_known[:-1]
+        start = before_known[first]
+        left = before_item[-1] - (before_known[first + known] - start)
     if not return_mask:
         checks.not_everything(users, left)
     shape = num_negatives, len(users)
     uniform = torch.rand(shape, dtype=torch.float64, device=users.device, generator=generator)
     r = (uniform * left).long().minimum(left - 1).clamp(min=0)
-    # Before the k-th known item lie items[k] − k unknown ones. The answer is r plus the number of known
-    # items with at most r unknown ones before them; bisect for it, from the highest power of 2 down.
-    before = torch.zeros_like(r)
+    # The draw stands behind those known items that have at most r unknown ones (or r of their weight) before them.
+    # Bisect for their number, from the highest power of 2 down.
+    behind = torch.zeros_like(r)
     longest = extremes(known)
     step = 1 << max(int(longest[1] if longest else num_items).bit_length() - 1, 0)
     while step > 0:
-        probe = before + step
-        at_probe = items[(first + probe - 1).clamp(max=max(len(items) - 1, 0))] if len(items) else probe
-        passes = (probe <= known) & (at_probe - (probe - 1) <= r)
-        before = torch.where(passes, probe, before)
+        probe = behind + step
+        place = (first + probe - 1).clamp(max=max(len(items) - 1, 0))
+        unknown = (items[place] - place if weights is None else unknown_before[place]) + start if len(items) else probe
+        behind = torch.where((probe <= known) & (unknown <= r), probe, behind)
         step >>= 1
-    drawn = r + before
+    if weights is None:
+        drawn = r + behind
+    else:
+        drawn = torch.searchsorted(before_item[1:], r + before_known[first + behind] - start, right=True)
     if not return_mask:
         return drawn
     real = (left > 0).expand(shape)
     return drawn.masked_fill(~real, 0), real
+
+
+def _whole(weights: Tensor) -> Tensor:
+    """Weights as whole numbers, which add up to about 2⁵² and whose sums are exact; none above 0 becomes 0."""
+    weights = usable(weights).double()
+    weights = weights / weights.amax().clamp(min=torch.finfo(weights.dtype).tiny)  # whose sum is finite
+    return (weights / weights.sum() * 2**52).round().clamp(min=1).where(weights > 0, 0).long()
 
 
 def _coalesced(interactions: Tensor) -> tuple[Tensor, Tensor]:

@@ -54,15 +54,15 @@ def softmax(
     highest = many.detach().amax(0).clamp(ends.min, ends.max)
     below = (many - highest) / temperature if temperature != 1 else many - highest
     total = below.exp().sum(0).clamp(min=ends.tiny).log()
-    x = (positive - highest) / temperature - total  # the difference to the soft maximum τ·log Σ exp(n / τ)
-    loss = functional.softplus(-x, threshold=40)
+    y = (highest - positive) / temperature + total  # the lead of the soft maximum τ·log Σ exp(n / τ)
+    loss = functional.softplus(y, threshold=40)
     if not isinstance(d, Tensor):
         return loss
     share = (1 - d) / (1 + d)
     if real is not None:
         share = share.masked_fill(~real, 0)
     t = 1 / (1 + share.sum(0))
-    other = (1 - t) * (functional.softplus(x, threshold=40) + total)
+    other = (1 - t) * (functional.softplus(-y, threshold=40) + total)
     credit = (share * below).masked_fill(share == 0, 0).sum(0)
     return t * (loss - credit) + other.masked_fill(t == 1, 0)  # 0 · ∞ would be NaN
 

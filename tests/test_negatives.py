@@ -4,6 +4,7 @@ import inspect
 import re
 import textwrap
 import warnings
+from fractions import Fraction
 
 import numpy
 import pytest
@@ -194,6 +195,71 @@ def test_samples_equal_the_list_of_what_is_left():
             assert drawn[k, b].item() == left[int(uniform[k, b] * len(left))]
 
 
+WEIGHTS = {
+    "whole": [3, 0, 1, 0, 7, 2, 1, 5, 4],
+    "powers": [1.0, 2.0**-10, 0.0, 2.0**10, 1.0, 0.25, 3.0, 2.0**-20, 2.0],
+    "tiny beside large": [1e300, 1.0, 0.0, 1e300, 0.0, 2e300, 1e-300, 1e300, 1e300],
+}
+
+
+@pytest.mark.parametrize("weights", WEIGHTS)
+def test_weighted_samples_equal_a_walk_through_the_list_of_what_is_left(weights):
+    """The same random numbers, looked up by adding weights of unknown items until they pass the number."""
+    dense, weights = interactions(1), WEIGHTS[weights]
+    weights[int((~dense[3]).nonzero())] = weights[4] or 1  # one user has a single item left
+    users = torch.randint(7, (60,), generator=torch.Generator().manual_seed(2))
+    given = tensor(weights, dtype=torch.float64)
+    drawn = sample_negatives(users, dense, 40, weights=given, generator=torch.Generator().manual_seed(3))
+    uniform = torch.rand(40, 60, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
+    total = sum(Fraction(w) for w in weights)
+    whole = [max(round(Fraction(w) / total * 2**52), int(w > 0)) for w in weights]
+    for k in range(40):
+        for b, user in enumerate(users.tolist()):
+            left = [item for item in range(9) if not dense[user, item] and weights[item]]
+            r = uniform[k, b].item() * sum(whole[item] for item in left)
+            for item in left:
+                r -= whole[item]
+                if r < 0:
+                    break
+            if drawn[k, b].item() != item:  # up to the last bit of r, which may round to the next item
+                assert abs(r) <= 4 or abs(r + whole[item]) <= 4
+            assert drawn[k, b].item() in left
+
+
+def test_weighted_samples_come_in_proportion():
+    dense, weights = interactions(0), tensor([5, 1, 2, 0, 3, 8, 1, 4, 2])
+    weights[~dense[3]] = 1
+    users = torch.arange(7).repeat(40)
+    drawn = sample_negatives(users, dense, 300, weights=weights, generator=torch.Generator().manual_seed(0))
+    counts = torch.zeros(7, 9).index_put((users.expand(300, -1), drawn), torch.ones(()), accumulate=True)
+    for user in range(7):
+        share = weights * ~dense[user]
+        assert (counts[user][share == 0] == 0).all()
+        expected = 12_000 * share / share.sum()
+        # As above: χ² of at most 8 degrees of freedom.
+        assert ((counts[user] - expected) ** 2 / expected.clamp(min=1e-9)).sum() < 30
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.int32, torch.uint8, torch.uint64])
+def test_equal_weights_of_any_dtype_draw_like_none(dtype):
+    users, given = torch.arange(7).repeat(9), {"num_negatives": 50, "interactions": interactions(0)}
+    plain, equal = (
+        sample_negatives(users, **given, weights=weights, generator=torch.Generator().manual_seed(1))
+        for weights in (None, torch.full((9,), 3).to(dtype))
+    )
+    assert (plain == equal).double().mean() > 0.999  # apart from the last bit of a boundary
+
+
+def test_weights_that_leave_a_user_nothing():
+    dense = torch.tensor([[True, False, False], [False, False, True]])
+    weights = tensor([2.0, 0.0, 0.0])
+    drawn, real = sample_negatives(tensor([0, 1]), dense, 5, weights=weights, return_mask=True)
+    assert drawn.tolist() == [[0, 0]] * 5
+    assert real.tolist() == [[False, True]] * 5
+    with pytest.raises(ValueError, match="holds 0, who has interacted with every item"):
+        sample_negatives(tensor([0, 1]), dense, 5, weights=weights)
+
+
 @pytest.mark.parametrize("dtype", INTEGERS)
 def test_users_of_every_integer_dtype(dtype):
     users = torch.arange(7)
@@ -290,7 +356,7 @@ SAMPLING_ERRORS = {
     "a user who knows everything": (
         lambda: sample_negatives(tensor([1, 0]), torch.eye(2, 1).bool(), 1),
         ValueError,
-        "positive_users holds 0, who has interacted with every item; expected one item left, or return_mask=True",
+        r"positive_users holds 0, who has interacted with every item; expected one item left \(of a weight",
     ),
     "a user without a row": (
         lambda: sample_negatives(tensor([0, 7]), interactions(0), 1),
@@ -314,6 +380,26 @@ SAMPLING_ERRORS = {
         "num_negatives was 0; expected at",
     ),
     "K a float": (lambda: sample_negatives(tensor([0]), interactions(0), 1.0), TypeError, "must be an int, got float"),
+    "weights for users": (
+        lambda: sample_negatives(tensor([0]), interactions(0), 1, weights=torch.ones(7)),
+        ValueError,
+        r"weights has shape \[7\] beside interactions \[7, 9\]; expected \[9\]",
+    ),
+    "weights below 0": (
+        lambda: sample_negatives(tensor([0]), interactions(0), 1, weights=torch.arange(9) - 1),
+        ValueError,
+        "weights go from -1 to 7; expected finite numbers of at least 0",
+    ),
+    "NaN among weights": (
+        lambda: sample_negatives(tensor([0]), interactions(0), 1, weights=torch.full((9,), float("nan"))),
+        ValueError,
+        "weights go from nan to nan; expected finite",
+    ),
+    "weights of bool": (
+        lambda: sample_negatives(tensor([0]), interactions(0), 1, weights=torch.ones(9).bool()),
+        TypeError,
+        "weights must be numbers, one per item, got torch.bool",
+    ),
     "NaN": (
         lambda: sample_negatives(tensor([0]), torch.full((1, 3), float("nan")), 1),
         ValueError,
