@@ -4,7 +4,7 @@ BIN = .venv/bin
 PYTHONS = 3.11 3.12 3.13
 REPOSITORY = $(shell sed -n 's/^Repository = "\(.*\)"/\1/p' pyproject.toml)
 
-.PHONY: help book test digits test-oldest mutants notebooks lint bench tune constraints repository clean
+.PHONY: help book test digits test-oldest mutants notebooks lint bench guide tune constraints repository clean
 
 help: ## List the tasks
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="	" read -r task does; do printf '  make %-12s%s\n' "$$task" "$$does"; done
@@ -52,6 +52,10 @@ lint: .venv/ready ## Check format, style and types
 bench: .venv/ready ## Time the losses beside their published forms
 	$(BIN)/python benchmarks/pairs.py
 	$(BIN)/python benchmarks/lists.py
+
+guide: .venv/ready ## Try every loss in every world and write the page "Which loss when" from the table (about an hour)
+	$(BIN)/python benchmarks/guide.py
+	$(BIN)/python benchmarks/which_loss.py
 
 tune: .venv/ready ## Give each loss its own step size and decay, as the training chapter reports (other data: ARCHIVE=ml-100k.zip)
 	$(BIN)/python benchmarks/training.py $(ARCHIVE)

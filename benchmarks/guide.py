@@ -4,7 +4,7 @@ A world is made by ``pairloss.datasets.generate``, with one thing changed. On tw
 given the step size and the weight decay that validate best, of fifteen; with these it is judged on eight others.
 Every run has the same number of steps and the same batches, and counts at the step that validates best.
 
-python benchmarks/guide.py            fill benchmarks/tables/guide.csv, then write book/which_loss.md from it
+python benchmarks/guide.py            fill benchmarks/tables/guide.csv, from which which_loss.py writes the page
 """
 
 import itertools
