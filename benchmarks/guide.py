@@ -10,6 +10,7 @@ python benchmarks/guide.py            fill benchmarks/tables/guide.csv, from whi
 import itertools
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -153,12 +154,23 @@ def one(loss: Callable[..., Tensor]) -> Callable[..., Tensor]:
     return lambda p, n, given: loss(p, n[0], reduction="sum")
 
 
-def many(loss: Callable[..., Tensor], genres: bool = False) -> Callable[..., Tensor]:
+def many(loss: Callable[..., Tensor], **options: Any) -> Callable[..., Tensor]:
     def value(p: Tensor, n: Tensor, given: Given) -> Tensor:
-        credit = {"metadata": {"genres": given.genres}, "metadata_weights": {"genres": 1.0}} if genres else {}
-        return loss(p, n, given.num_items, given.positive_items, given.negative_items, **credit, reduction="sum")
+        items = given.positive_items, given.negative_items
+        return loss(p, n, given.num_items, *items, **credit(given, **options), reduction="sum")
 
     return value
+
+
+def credit(given: Given, genres: bool = False, shuffled: bool = False) -> dict[str, Any]:
+    """Partial credit for genres, of weight 1; for the placebo those of another item of the same world."""
+    if not genres:
+        return {}
+    table = given.genres
+    if shuffled:
+        order = torch.randperm(given.num_items, generator=torch.Generator().manual_seed(0))
+        table = table.unflatten(0, (-1, given.num_items))[:, order].flatten(0, 1)
+    return {"metadata": {"genres": table}, "metadata_weights": {"genres": 1.0}}
 
 
 def semi_hard(p: Tensor, n: Tensor, given: Given) -> Tensor:
@@ -176,9 +188,9 @@ def no_comparison(p: Tensor, n: Tensor, given: Given) -> Tensor:
     return pairloss.logistic_loss(labels, scores) * p.numel()
 
 
-def genres_of_one(p: Tensor, n: Tensor, given: Given) -> Tensor:
-    credit = {"metadata": {"genres": given.genres}, "metadata_weights": {"genres": 1.0}}
-    return pairloss.hinge_loss(p, n[0], None, given.positive_items, given.negative_items[0], **credit, reduction="sum")
+def hinge_with_genres(p: Tensor, n: Tensor, given: Given, shuffled: bool = False) -> Tensor:
+    items = None, given.positive_items, given.negative_items[0]
+    return pairloss.hinge_loss(p, n[0], *items, **credit(given, True, shuffled), reduction="sum")
 
 
 LOSSES: dict[str, tuple[Callable[..., Tensor], int]] = {  # and the negatives it takes: 1, or 0 for K
@@ -192,8 +204,10 @@ LOSSES: dict[str, tuple[Callable[..., Tensor], int]] = {  # and the negatives it
     "WARP": (many(pairloss.warp_loss), 0),
     "BCE": (no_comparison, 0),
     "softmax": (many(pairloss.softmax_loss), 0),
-    "hinge, genres": (genres_of_one, 1),
+    "hinge, genres": (hinge_with_genres, 1),
+    "hinge, shuffled genres": (partial(hinge_with_genres, shuffled=True), 1),
     "softmax, genres": (many(pairloss.softmax_loss, genres=True), 0),
+    "softmax, shuffled genres": (many(pairloss.softmax_loss, genres=True, shuffled=True), 0),
 }
 IN_BATCH = ("softmax, batch", "softmax, batch, − log q")
 REFERENCES = ("popularity", "EASE", "truth")
