@@ -2,6 +2,7 @@
 
 import hashlib
 import http.server
+import inspect
 import math
 import os
 import re
@@ -304,6 +305,8 @@ def test_reads_artists_with_gaps_in_their_ids(tmp_path):
 
 
 def test_the_commonest_tags_are_kept(tmp_path):
+    for loader in (datasets.lastfm_2k, datasets.read_lastfm_2k):
+        assert inspect.signature(loader).parameters["most_tags"].default == 100
     path = music(tmp_path / "small.zip")
     whole = datasets.read_lastfm_2k(path)
     for most in (1, 2, 3, 4, 2**63 - 1):
