@@ -5,6 +5,7 @@ PYTHONS = 3.11 3.12 3.13
 REPOSITORY = $(shell sed -n 's/^Repository = "\(.*\)"/\1/p' pyproject.toml)
 
 .PHONY: help book test digits test-oldest mutants notebooks lint bench guide tune constraints repository clean
+.PHONY: help book test digits test-oldest mutants notebooks lint bench guide tune claims constraints repository clean
 
 help: ## List the tasks
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="	" read -r task does; do printf '  make %-12s%s\n' "$$task" "$$does"; done
@@ -59,6 +60,9 @@ guide: .venv/ready ## Try every loss in every world and write the page "Which lo
 
 tune: .venv/ready ## Give each loss its own step size and decay, as the training chapter reports (other data: ARCHIVE=ml-100k.zip)
 	$(BIN)/python benchmarks/training.py $(ARCHIVE)
+
+claims: .venv/ready ## Judge what the chapters say of one loss beside another, each tuned, on fresh worlds (half an hour)
+	$(BIN)/python benchmarks/claims.py
 
 constraints: .venv/ready ## Write constraints.txt from what is installed
 	{ head -n 1 constraints.txt; $(BIN)/python -m pip freeze --all --exclude-editable --exclude pip | sed 's/+cpu$$//' | \

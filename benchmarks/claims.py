@@ -1,0 +1,448 @@
+"""What the chapters say of one loss beside another, under the rule of the house.
+
+Before a sentence says that A beats B, each gets its own step size, decay and number of steps on worlds that are not
+judged; then both are judged on fresh ones, paired, with an interval. The code is that of the chapters. Three tables:
+what was tried (means over the tuning worlds), what was judged (a row for each world), and two experiments in which
+nothing is drawn. `order` is AUC, or in free scores the share of all pairs in their true order.
+
+python benchmarks/claims.py [processes]
+"""
+
+import functools
+import itertools
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import jupytext
+import torch
+from tables import CHAPTERS, Row, definitions, fill, interval, read
+from torch import Tensor
+
+import pairloss
+
+TUNING, JUDGED, EXACT = "claims-tuning", "claims-judged", "claims-exact"
+SPLITS = range(10, 14)
+NOISY = "30 % of the choices replaced"
+
+
+def words(values: Iterable[Any], digits: int | None = None) -> str:
+    return " ".join(f"{value}" if digits is None else f"{value:.{digits}f}" for value in values)
+
+
+def numbers(cell: str) -> list[float]:
+    return [float(word) for word in cell.split()]
+
+
+# What is tried: for each experiment and kind of data the losses, a grid, and the worlds that tune and that judge.
+
+ADAPTIVE = ("BPR", "hinge", "log BPR", "adaptive BPR", "adaptive hinge", "WARP")
+FOUR = ("uniform", "first violation", "semi-hard", "hardest")
+IN_BATCH = ("hardest in batch", "semi-hard in batch")
+LISTS = ("pointwise", "hinge, all pairs", "LambdaRank", "softmax", "hinge, all pairs, power 2")
+FORMS = ("paper, LightFM", "RecBole", "Spotlight", "torchmf", "Collie")
+KINDS = {"clean": 0.0, "20 % turned around": 0.2, "close calls": "close calls"}
+
+Grid = tuple[Sequence[str], Sequence[float], Sequence[float], Sequence[int], Sequence[int], Sequence[int]]
+SIZES, DECAYS = (3e-3, 1e-2, 3e-2), (1e-4, 1e-3, 3e-3, 1e-2)
+GRIDS: dict[tuple[str, str], Grid] = {
+    # (experiment, data): losses, step sizes, decays, epochs or steps, worlds that tune, worlds that judge
+    **{
+        ("adaptive_losses", f"skew {skew}"): (ADAPTIVE, SIZES, DECAYS, range(4, 97, 4), tuning, range(200, 212))
+        for skew, tuning in {"1.5": (100, 101, 102), "0": (100, 101)}.items()
+    },
+    ("lists", ""): (LISTS, (0.01, 0.05, 0.2), (0.0, 1e-3, 1e-2), (30, 100, 300), (100, 101, 102), range(200, 210)),
+    **{
+        ("one_name", kind): (FORMS, (0.05, 0.2), (0.0, 1e-3, 3e-3), (50, 200, 800), range(100, 104), range(200, 210))
+        for kind in KINDS
+    },
+    ("choosing_negatives", "K = 10"): (FOUR, (0.01,), DECAYS[1:], (12, 24, 48, 96, 192), (100, 101), range(200, 208)),
+    **{
+        ("choosing_negatives", candidates): (rules, (0.01,), decays, lengths, (100, 101), range(200, 208))
+        for candidates, rules, decays, lengths in (
+            ("batch of 250", IN_BATCH, (1e-4, 1e-2), (12, 24)),
+            ("K = 2", ("hardest",), DECAYS[1:], (12, 24, 48, 96, 192)),
+            ("K = 40", ("hardest",), (1e-3, 1e-2), (12, 24, 48)),
+            ("K = 100", ("hardest",), (1e-3, 1e-2), (12, 24, 48)),
+        )
+    },
+    ("training", NOISY): (
+        ("BPR", "hinge", "log BPR"),
+        (3e-3, 1e-2),
+        (1e-4, 1e-3),
+        (48,),
+        (20, 21),
+        range(10, 16),
+    ),
+}
+BEYOND = {  # settings tried beyond the edge of a grid: step size, decay
+    ("adaptive_losses", loss): ((0.03, 1e-5), (0.1, 1e-4), (0.1, 1e-5)) for loss in ("BPR", "log BPR")
+}
+CHAPTERS_OWN = {  # step size, decay, epochs or steps that the chapter gives to all
+    "adaptive_losses": (1e-2, 1e-4, 16),
+    "choosing_negatives": (1e-2, 1e-4, 12),
+    "lists": (0.05, 0.0, 100),
+    "one_name": (0.05, 0.0, 200),
+}
+
+
+# The chapters' code, and what is measured with it.
+
+
+@functools.lru_cache(maxsize=4)
+def chapter(name: str, until: str, data: str | None = None) -> dict[str, Any]:
+    return definitions(name, until, data)
+
+
+def watched(names: dict[str, Any], lengths: Sequence[int]) -> list[Row]:
+    """A list that fills with NDCG@10 and AUC after each of the lengths, where a chapter measures after each epoch."""
+    ndcg, path, epochs = names.setdefault("only ndcg", names["ndcg"]), [], itertools.count(1)
+
+    def watch(scores: Tensor, train: Tensor, test: Tensor) -> float:
+        if next(epochs) in lengths:
+            others = scores.scatter(1, train, torch.inf).scatter(1, test, torch.inf).unsqueeze(1)
+            liked = scores.gather(1, test).unsqueeze(2)
+            wins = (others < liked).sum(2) + 0.5 * (others == liked).sum(2)
+            auc = (wins / others.isfinite().sum(2)).mean().item()
+            path.append({"ndcg": ndcg(scores, train, test), "order": auc})
+        return torch.nan
+
+    names["ndcg"] = watch
+    return path
+
+
+def curve_of_adaptive(data: str, loss: str, lr: float, decay: float, lengths: Sequence[int], world: int) -> list[Row]:
+    names = chapter("adaptive_losses", "runs = ")
+    run = {
+        "BPR": (pairloss.bpr_loss, False),
+        "hinge": (pairloss.hinge_loss, False),
+        "log BPR": (pairloss.log_bpr_loss, False),
+        "adaptive BPR": (pairloss.adaptive_bpr_loss, True),
+        "adaptive hinge": (pairloss.adaptive_hinge_loss, True),
+        "WARP": (pairloss.WARPLoss(num_items=400), True),
+    }[loss]
+    skew = float(data.split()[1])
+    path = watched(names, lengths)
+    names["learn"](*run, world, skew=skew, epochs=max(lengths), lr=lr, decay=decay)
+    return path
+
+
+def curve_of_rules(data: str, rule: str, lr: float, decay: float, lengths: Sequence[int], world: int) -> list[Row]:
+    names = chapter("choosing_negatives", "rules = [")
+    path = watched(names, lengths)
+    k = int(data.split()[-1])
+    _, pull, liked = names["learn"](rule, world, k=k, epochs=max(lengths), decay=decay)
+    path[-1] |= {"pull": pull, "liked": liked}
+    return path
+
+
+def curve_of_lists(data: str, loss: str, lr: float, decay: float, lengths: Sequence[int], world: int) -> list[Row]:
+    names = chapter("lists", "results = ")
+    squares = names["flat"](functools.partial(pairloss.pairwise_hinge_loss, power=2))
+    function = (names["candidates"] | {"hinge, all pairs, power 2": squares})[loss]
+    found = [names["learn"](function, world, steps=steps, lr=lr, decay=decay) for steps in lengths]
+    return [{"ndcg": ndcg, "order": auc} for ndcg, auc in found]
+
+
+def curve_of_forms(data: str, form: str, lr: float, decay: float, lengths: Sequence[int], world: int) -> list[Row]:
+    names, of_difference = chapter("standard_losses", "noisy = "), chapter("one_name", "results = ")["names"][form]
+
+    def loss(p: Tensor, n: Tensor, reduction: str = "mean") -> Tensor:
+        terms = of_difference(p - n)
+        return terms if reduction == "none" else terms.mean()
+
+    found = [names["true_order"](loss, KINDS[data], world, lr=lr, decay=decay, steps=steps) for steps in lengths]
+    return [{"order": order} for order, _ in found]
+
+
+def curve_with_noise(data: str, loss: str, lr: float, decay: float, lengths: Sequence[int], world: int) -> list[Row]:
+    """Early stop by the noisy validation choices; ``valid`` is what they say of the best epoch."""
+    names = films(world)
+    train, valid, test = noisy(names["splits"][0], world)
+    module = {"BPR": pairloss.BPRLoss, "hinge": pairloss.HingeLoss, "log BPR": pairloss.LogBPRLoss}[loss]
+    scores, path = names["learn"](module(), 1, max(lengths), train, valid, world, lr=lr, weight_decay=decay)
+    seen = train | valid
+    judged = {"ndcg": names["top"](scores, seen, test)[0], "order": names["auc"](scores, seen, test)}
+    return [judged | {"valid": max(path), "rare": names["rare_and_popular"](scores, seen, test)[2]}]
+
+
+CURVES = {
+    "adaptive_losses": curve_of_adaptive,
+    "choosing_negatives": curve_of_rules,
+    "lists": curve_of_lists,
+    "one_name": curve_of_forms,
+    "training": curve_with_noise,
+}
+
+
+# Generated films, each world with its own; the code comes from all over the chapter.
+
+
+@functools.lru_cache(maxsize=8)
+def films(world: int) -> dict[str, Any]:
+    names = definitions("training", "plain = ", f"pairloss.datasets.generate(seed={world})")
+    cells = [cell.source for cell in jupytext.read(CHAPTERS / "training.md").cells if cell.cell_type == "code"]
+    for first, until in (
+        ("SETTINGS = {", "header("),
+        ("popular = torch", "header("),
+        ("def genre_table", "true, shuffled"),
+        ("class WithGenres", "module, k"),
+        ("def hinge_with", "margins ="),
+    ):
+        (cell,) = [cell for cell in cells if f"\n{first}" in f"\n{cell}"]
+        exec(f"\n{cell}"[f"\n{cell}".index(f"\n{first}") :].partition(f"\n{until}")[0], names)
+    return names
+
+
+def noisy(split: Sequence[Tensor], world: int) -> list[Tensor]:
+    """The split with 30 % of the choices to train on and to validate with replaced by films drawn uniformly."""
+    generator = torch.Generator().manual_seed(world)
+    train, valid, test = (table.clone() for table in split)
+    known = train | valid | test
+    for table in (train, valid):
+        choices = table.nonzero()
+        wrong = choices[torch.rand(len(choices), generator=generator) < 0.3]
+        table[tuple(wrong.T)] = False
+        drawn = pairloss.sample_negatives(wrong[:, 0].contiguous(), known, 1, generator=generator)[0]
+        table[wrong[:, 0], drawn] = True
+        known = known | table
+    return [train, valid, test]
+
+
+VARIANTS = {  # of which losses, at which settings
+    "no credit": (ADAPTIVE, ("shared", "own", "more decay", "less decay")),
+    "true genres": (ADAPTIVE, ("shared", "own")),
+    "shuffled genres": (ADAPTIVE, ("shared", "own")),
+    "true genres, by violation": (("adaptive hinge",), ("shared", "own")),
+    "shuffled genres, by violation": (("adaptive hinge",), ("shared", "own")),
+    "genres in the model": (("adaptive hinge",), ("shared", "own")),
+    "shuffled genres in the model": (("adaptive hinge",), ("shared", "own")),
+    "margin 0.5": (("hinge",), ("shared", "own")),
+    "margin 4": (("hinge",), ("shared", "own")),
+}
+
+
+def judge_films(row: Row) -> Row:
+    world, data, loss = int(row["world"]), row["data"], row["loss"]
+    names = films(world)
+    module, k, _ = names["LOSSES"][loss]
+    kind = names["MatrixFactorisation"]
+    if data.endswith("by violation"):
+        module = functools.partial(module, hardest_by="violation")
+    if data.endswith("in the model"):
+        kind = type("With", (names["WithGenres"],), {"table_of": names["genre_table"](world, data[0] == "s")})
+        value = module()
+    elif "genres" in data:
+        value = names["with_genres"](module, data[0] == "s")(world)
+    elif "margin" in data:
+        value = names["hinge_with"](float(data.split()[1]))
+    else:
+        value = module()
+    train, valid, test = names["splits"][0]
+    adam = {"lr": float(row["lr"]), "weight_decay": float(row["decay"])}
+    scores, _ = names["learn"](value, k, int(row["length"]), train, valid, world, kind=kind, **adam)
+    seen = train | valid
+    found = names["top"](scores, seen, test)[0], names["auc"](scores, seen, test)
+    rare = names["rare_and_popular"](scores, seen, test)[2]
+    return dict(zip(("ndcg", "order", "rare"), (*found, rare), strict=True))
+
+
+def film_jobs() -> list[Row]:
+    names = films(SPLITS[0])
+    jobs = []
+    for (data, (losses, settings)), world in itertools.product(VARIANTS.items(), SPLITS):
+        for loss, setting in itertools.product(set_of(losses, names["LOSSES"]), settings):
+            epochs = names["LOSSES"][loss][2]
+            lr, decay, length = {
+                "shared": (1e-2, 1e-4, epochs),
+                "own": (*names["SETTINGS"][loss], 2 * epochs),
+                "more decay": (1e-2, 1e-3, 2 * epochs),
+                "less decay": (1e-2, 1e-5, epochs),
+            }[setting]
+            jobs.append(job("training", data, loss, setting, lr, decay, length, world))
+    return jobs
+
+
+def set_of(losses: Sequence[str], known: Iterable[str]) -> list[str]:
+    return [loss for loss in losses if loss in known]
+
+
+# The tables.
+
+
+def tuning_jobs(grids: Sequence[tuple[str, str]]) -> list[Row]:
+    jobs = []
+    for experiment, data in grids:
+        losses, sizes, decays, lengths, _, _ = GRIDS[experiment, data]
+        for loss in losses:
+            for lr, decay in (*itertools.product(sizes, decays), *BEYOND.get((experiment, loss), ())):
+                row = {"experiment": experiment, "data": data, "loss": loss, "lr": f"{lr:g}", "decay": f"{decay:g}"}
+                jobs.append(row | {"lengths": words(lengths)})
+    return jobs
+
+
+def tune(row: Row) -> Row:
+    """What a setting gives after each of the lengths, in the mean over the worlds that tune."""
+    worlds, lengths = GRIDS[row["experiment"], row["data"]][4], [int(word) for word in row["lengths"].split()]
+    setting = row["data"], row["loss"], float(row["lr"]), float(row["decay"]), lengths
+    curves = [CURVES[row["experiment"]](*setting, world) for world in worlds]
+    measures = {}
+    for name, source in (("ndcg", "valid" if row["data"] == NOISY else "ndcg"), ("order", "order")):
+        known = source in curves[0][0] and not (name == "order" and row["data"] == NOISY)
+        means = [sum(point[source] for point in points) / len(worlds) for points in zip(*curves, strict=True) if known]
+        measures[name] = words(means, 4)
+    return row | measures
+
+
+def own(experiment: str, data: str, loss: str, measure: str) -> tuple[float, float, int]:
+    """The best of the grid: step size, decay, and epochs or steps."""
+    tried = []
+    for row in read(TUNING):
+        if (row["experiment"], row["data"], row["loss"]) == (experiment, data, loss):
+            for quality, length in zip(numbers(row[measure]), numbers(row["lengths"]), strict=True):
+                tried.append((quality, float(row["lr"]), float(row["decay"]), int(length)))
+    return max(tried, key=lambda setting: setting[0])[1:]
+
+
+def job(experiment: str, data: str, loss: str, setting: str, lr: float, decay: float, length: int, world: int) -> Row:
+    row = {"experiment": experiment, "data": data, "loss": loss, "setting": setting, "lr": f"{lr:g}"}
+    return row | {"decay": f"{decay:g}", "length": str(length), "world": str(world)}
+
+
+def judging_jobs(grids: Sequence[tuple[str, str]]) -> list[Row]:
+    jobs = []
+    for experiment, data in grids:
+        losses, *_, worlds = GRIDS[experiment, data]
+        for loss in losses:
+            settings = {"own": own(experiment, data, loss, "order" if experiment == "one_name" else "ndcg")}
+            if experiment == "lists":
+                settings = {"own for NDCG": settings["own"], "own for AUC": own(experiment, data, loss, "order")}
+            if experiment in CHAPTERS_OWN:
+                settings["shared"] = CHAPTERS_OWN[experiment]
+            for (setting, values), world in itertools.product(settings.items(), worlds):
+                jobs.append(job(experiment, data, loss, setting, *values, world))
+    return jobs + (film_jobs() if ("training", NOISY) in grids else [])
+
+
+def judge(row: Row) -> Row:
+    if row["experiment"] == "training" and row["data"] != NOISY:
+        found = judge_films(row)
+    else:
+        setting = row["data"], row["loss"], float(row["lr"]), float(row["decay"]), [int(row["length"])]
+        (found,) = CURVES[row["experiment"]](*setting, int(row["world"]))
+    return row | {
+        name: f"{found[name]:.4f}" if name in found else "" for name in ("ndcg", "order", "rare", "pull", "liked")
+    }
+
+
+def exact_jobs() -> list[Row]:
+    lengths = {0.1: 30_000, 0.5: 10_000, 2.0: 3_000}
+    gaps = [
+        {
+            "experiment": "partial_credit",
+            "loss": loss,
+            "size": f"{size:g}",
+            "credit": f"{credit:g}",
+            "steps": f"{steps}",
+        }
+        for loss, credit, (size, steps) in itertools.product(("BPR", "hinge", "log BPR"), (0.25, 0.5), lengths.items())
+    ]
+    right = [
+        {"experiment": "standard_losses", "loss": loss, "size": f"{size:g}", "credit": "", "steps": ""}
+        for loss, size in itertools.product(("BPR", "hinge", "log BPR"), (0.03, 0.1, 0.3))
+    ]
+    return gaps + right
+
+
+def compute(row: Row) -> Row:
+    """Leads over related and other films after 1, 10 and 100 % of the steps; or steps until the order is right."""
+    if row["experiment"] == "standard_losses":
+        names = chapter("standard_losses", "starts = ")
+        loss = getattr(pairloss, f"{row['loss'].lower().replace(' ', '_')}_loss")
+        counts = [names["steps_until_right"](loss, -float(x), size=float(row["size"])) for x in range(1, 7)]
+        return row | {"related": "", "other": "", "largest": "", "until right": words(counts)}
+    names, steps = chapter("partial_credit", "paths = "), int(row["steps"])
+    path = names["gaps"](names["terms"][row["loss"]], float(row["credit"]), steps=steps, size=float(row["size"]))
+    at = path[[steps // 100 - 1, steps // 10 - 1, steps - 1]]
+    largest = words(path.amax(0).tolist(), 3)
+    leads = {"related": words(at[:, 0].tolist(), 3), "other": words(at[:, 1].tolist(), 3), "largest": largest}
+    return row | leads | {"until right": ""}
+
+
+# What the tables say.
+
+COMPARED = {
+    "adaptive_losses": [
+        ("adaptive BPR", "BPR"),
+        ("adaptive hinge", "hinge"),
+        ("adaptive BPR", "adaptive hinge"),
+        ("WARP", "hinge"),
+        ("WARP", "BPR"),
+        ("BPR", "hinge"),
+        *((loss, "log BPR") for loss in ADAPTIVE if loss != "log BPR"),
+    ],
+    "choosing_negatives": [(rule, "uniform") for rule in FOUR[1:]]
+    + [("semi-hard", "first violation"), ("semi-hard in batch", "hardest in batch")],
+    "lists": [(loss, "hinge, all pairs") for loss in LISTS if loss != "hinge, all pairs"]
+    + [("LambdaRank", "softmax"), ("LambdaRank", "hinge, all pairs, power 2"), ("LambdaRank", "pointwise")]
+    + [("softmax", "pointwise"), ("softmax", "hinge, all pairs, power 2")],
+    "one_name": [(form, "paper, LightFM") for form in FORMS[1:]]
+    + [("torchmf", "Spotlight"), ("torchmf", "Collie"), ("Spotlight", "Collie")],
+    "training": [
+        ("adaptive BPR", "BPR"),
+        ("adaptive hinge", "hinge"),
+        ("WARP", "hinge"),
+        ("adaptive BPR", "hinge"),
+        ("BPR", "hinge"),
+        ("log BPR", "BPR"),
+        ("log BPR", "hinge"),
+    ],
+}
+MEASURES = {"ndcg": "NDCG@10", "order": "AUC", "rare": "rare in top 10", "pull": "pull", "liked": "punished"}
+
+
+def difference(one: list[Row], other: list[Row], measure: str) -> str:
+    pairs = zip(one, other, strict=True)
+    mean, low, high = interval(torch.tensor([float(a[measure]) - float(b[measure]) for a, b in pairs]))
+    return f"{mean:+.3f} [{low:+.3f}, {high:+.3f}]"
+
+
+def report(judged: list[Row]) -> None:
+    cells: dict[tuple[str, str, str, str], list[Row]] = {}
+    for row in judged:
+        cells.setdefault((row["experiment"], row["data"], row["setting"], row["loss"]), []).append(row)
+    for (experiment, data, setting, loss), rows in cells.items():
+        known = [name for name in MEASURES if rows[0][name]]
+        means = {name: torch.tensor([float(row[name]) for row in rows]) for name in known}
+        text = [f"{MEASURES[name]} {values.mean():.3f} ± {values.std():.3f}" for name, values in means.items()]
+        chosen = words((rows[0]["lr"], rows[0]["decay"], rows[0]["length"]))
+        print(f"{experiment}, {data}, {setting}: {loss} ({chosen}): {'; '.join(text)}")
+    print()
+    for (experiment, data, setting, loss), rows in cells.items():
+        others = [other for one, other in COMPARED[experiment] if one == loss]
+        pairs = [(f"{loss} − {o}", cells[key]) for o in others if (key := (experiment, data, setting, o)) in cells]
+        if experiment == "training" and data in VARIANTS:
+            against = ["no credit"] if data != "no credit" else []
+            against += ["shuffled" + data.removeprefix("true")] if data.startswith("true") else []
+            against += [data.partition(",")[0]] if "by violation" in data else []
+            keys = [(experiment, other, setting, loss) for other in against]
+            pairs += [(f"{loss}, {key[1]} → {data}", cells[key]) for key in keys if key in cells]
+        for what, other in pairs:
+            known = [name for name in MEASURES if rows[0][name] and other[0][name]]
+            text = "; ".join(f"{MEASURES[name]} {difference(rows, other, name)}" for name in known)
+            print(f"{experiment}, {data}, {setting}: {what}: {text}")
+
+
+def main() -> None:
+    processes = int(sys.argv[1]) if len(sys.argv) > 1 else None
+    exact = fill(EXACT, exact_jobs(), compute, processes)
+    grids = list(GRIDS)
+    fill(TUNING, tuning_jobs(grids), tune, processes)
+    judged = fill(JUDGED, judging_jobs(grids), judge, processes)
+    report(judged)
+    for row in exact:
+        print(words(value for value in row.values() if value))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,77 @@
+"""The stored tables of what the chapters say of one loss beside another: a cheap row of each, run again."""
+
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="module")
+def claims():
+    sys.path.insert(0, str(ROOT / "benchmarks"))
+    try:
+        import claims
+
+        yield claims
+    finally:
+        sys.path.remove(str(ROOT / "benchmarks"))
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def stored(claims, name, **wanted):
+    """The first row of a table that has these cells, as it stands there."""
+    return next(row for row in claims.read(name) if wanted.items() <= row.items())
+
+
+def asked(row, jobs):
+    """What a row was asked for: the cells of its job."""
+    return {key: row[key] for key in jobs[0]}
+
+
+def test_what_was_tried_comes_out_again(claims):
+    row = stored(claims, claims.TUNING, experiment="one_name", loss="Spotlight", lr="0.2", decay="0.001")
+    grids = [(row["experiment"], row["data"])]
+    assert claims.tune(asked(row, claims.tuning_jobs(grids))) == row
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        {"experiment": "adaptive_losses", "loss": "adaptive hinge", "setting": "shared"},
+        {"experiment": "choosing_negatives", "loss": "semi-hard", "setting": "shared"},
+        {"experiment": "lists", "loss": "softmax", "setting": "shared"},
+        {"experiment": "one_name", "loss": "Collie", "setting": "shared"},
+    ],
+    ids=lambda wanted: wanted["experiment"],
+)
+def test_what_was_judged_comes_out_again(claims, wanted):
+    row = stored(claims, claims.JUDGED, **wanted)
+    grids = [(row["experiment"], row["data"])]
+    assert claims.judge(asked(row, claims.judging_jobs(grids))) == row
+
+
+@pytest.mark.parametrize("experiment", ["standard_losses", "partial_credit"])
+def test_what_was_computed_comes_out_again(claims, experiment):
+    loss, size = {"standard_losses": ("BPR", "0.3"), "partial_credit": ("hinge", "2")}[experiment]
+    row = stored(claims, claims.EXACT, experiment=experiment, loss=loss, size=size)
+    assert claims.compute(asked(row, claims.exact_jobs())) == row
+
+
+def test_each_table_has_a_row_for_each_job(claims):
+    """And the judged settings are the best that were tried."""
+    grids = [grid for grid in claims.GRIDS if grid[0] != "training"]  # whose jobs ask the chapter for its settings
+    tables = {claims.TUNING: claims.tuning_jobs(claims.GRIDS), claims.JUDGED: claims.judging_jobs(grids)}
+    for name, jobs in (tables | {claims.EXACT: claims.exact_jobs()}).items():
+        rows = [asked(row, jobs) for row in claims.read(name)]
+        assert [job for job in jobs if job not in rows] == []
+        assert len(rows) == len({tuple(row.values()) for row in rows})
