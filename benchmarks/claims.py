@@ -421,6 +421,8 @@ def report(judged: list[Row]) -> None:
     for (experiment, data, setting, loss), rows in cells.items():
         others = [other for one, other in COMPARED[experiment] if one == loss]
         pairs = [(f"{loss} − {o}", cells[key]) for o in others if (key := (experiment, data, setting, o)) in cells]
+        if experiment == "choosing_negatives" and data != "K = 10":
+            pairs.append((f"{loss} − uniform", cells[experiment, "K = 10", setting, "uniform"]))
         if experiment == "training" and data in VARIANTS:
             against = ["no credit"] if data != "no credit" else []
             against += ["shuffled" + data.removeprefix("true")] if data.startswith("true") else []
