@@ -22,6 +22,8 @@ class Interactions:
         genres: which genres each item has, [N, G] bool
         genre_names: one per genre, G
         utilities: how much each user likes each item, [U, N], where the data were made from that
+        times: when each interaction took place, in seconds since 1970, [n] int64, in the order of ``users``
+            and ``items``, where that is known
 
     Raises:
         TypeError: for a wrong type or dtype
@@ -42,6 +44,7 @@ class Interactions:
     genres: Tensor | None = None
     genre_names: list[str] | None = None
     utilities: Tensor | None = None
+    times: Tensor | None = None
 
     def __post_init__(self) -> None:
         checks.count("num_users", self.num_users, 0)
@@ -59,6 +62,9 @@ class Interactions:
             checks.tensor("utilities", self.utilities, "real numbers", REAL)
             shape = [self.num_users, self.num_items]
             checks.beside("utilities", self.utilities, self.items, "items", shape)
+        if self.times is not None:
+            checks.tensor("times", self.times, "int64", [torch.int64])
+            checks.beside("times", self.times, self.items, "items", self.items.shape)
 
     @cached_property
     def matrix(self) -> Tensor:

@@ -26,6 +26,7 @@ FIRST = {
     "generated": "test_datasets",
     "archives": "test_datasets",
     "movielens": "test_datasets",
+    "lastfm": "test_datasets",
     "interactions": "test_negatives",
     "negatives": "test_negatives",
     "lists": "test_lists",

@@ -1,7 +1,8 @@
-"""The generated set against its definition, and the MovieLens loader on small archives of the same format."""
+"""The generated set against its definition, and the loaders on small archives of the same format."""
 
 import hashlib
 import http.server
+import inspect
 import math
 import os
 import re
@@ -18,7 +19,7 @@ import torch
 from torch.testing import assert_close
 
 from pairloss import datasets
-from pairloss.datasets import archives, generated, movielens
+from pairloss.datasets import archives, generated, lastfm, movielens
 
 GENRES = "unknown|0\nAction|1\nComedy|2\n\n"
 ITEMS = (
@@ -26,16 +27,47 @@ ITEMS = (
     "4|Café Society\x85 (1995)|01-Jan-1995||http://x|0|1|1\n"
     "9|unknown||||1|0|0\n"
 )
-RATINGS = "30\t9\t4\t881250949\n7\t1\t5\t881250949\n7\t4\t3\t881250949\n12\t4\t2\t881250949\n30\t1\t5\t881250949\n"
+RATINGS = "30\t9\t4\t881250941\n7\t1\t5\t881250955\n7\t4\t3\t881250943\n12\t4\t2\t881250944\n30\t1\t5\t881250940\n"
+
+ARTISTS = (
+    "id\tname\turl\tpictureURL\n7\tMúm\thttp://x\thttp://y\n9\tSigur | Rós\thttp://x\t\n"
+    "2\t三船\u3000浩\thttp://x\thttp://y\n5\t\x85\thttp://x\t\n"
+)
+TAGS = "tagID\ttagValue\r\n3\tseen live\r\n11\trock français\r\n4\tmetal\r\n8\tfolk\r\n"
+PLAYS = "userID\tartistID\tweight\r\n40\t9\t13883\r\n6\t2\t1\r\n40\t7\t2\r\n21\t2\t70\r\n6\t9\t3\r\n"
+TAGGED = "userID\tartistID\ttagID\tday\tmonth\tyear\r\n" + "".join(
+    f"{user}\t{artist}\t{tag}\t1\t4\t2009\r\n"
+    # 11 twice for artist 9; 1 and 6 are artists who are not listed; 3 and 4 have an artist each.
+    for user, artist, tag in [
+        (6, 9, 11),
+        (21, 9, 11),
+        (6, 7, 11),
+        (40, 2, 4),
+        (6, 1, 3),
+        (6, 6, 8),
+        (21, 2, 3),
+        (6, 6, 3),
+    ]
+)
 
 
 def archive(path, **changes):
     """A zip file in the format of MovieLens 100K, its ids with gaps; None leaves a file out."""
     files = {"u_genre": GENRES, "u_item": ITEMS, "u_data": RATINGS} | changes
+    return written(path, {f"ml-100k/{name.replace('_', '.')}": text for name, text in files.items()})
+
+
+def music(path, **changes):
+    """A zip file in the format of Last.fm 2K, its ids with gaps; None leaves a file out."""
+    files = {"artists": ARTISTS, "tags": TAGS, "user_artists": PLAYS, "user_taggedartists": TAGGED} | changes
+    return written(path, {f"{name}.dat": text for name, text in files.items()}, utf8="artists.dat")
+
+
+def written(path, files, utf8=None):
     with zipfile.ZipFile(path, "w") as opened:
         for name, text in files.items():
             if text is not None:
-                opened.writestr(f"ml-100k/{name.replace('_', '.')}", text.encode("latin-1"))
+                opened.writestr(name, text.encode("utf-8" if name == utf8 else "latin-1"))
         opened.writestr("../outside.txt", "a path that leaves the folder")
     return path
 
@@ -52,6 +84,9 @@ def check_structure(films):
         assert max(films.items) < films.num_items
     assert films.genres.shape == (len(films.titles), len(films.genre_names))
     assert films.genres.dtype == torch.bool
+    if films.times is not None:
+        assert films.times.shape == films.users.shape
+        assert films.times.dtype == torch.int64
     assert all(isinstance(text, str) for text in (films.name, *films.titles, *films.genre_names))
 
 
@@ -237,12 +272,65 @@ def test_reads_ids_with_gaps(tmp_path):
     # Users 7, 12 and 30 become 0, 1 and 2; four stars and five count; user 12 is left with nothing.
     assert films.num_users == 3
     assert list(zip(films.users.tolist(), films.items.tolist(), strict=True)) == [(0, 0), (2, 0), (2, 2)]
+    assert films.times.tolist() == [881250955, 881250940, 881250941]  # in that order too, not in that of the lines
+    assert films.times.is_contiguous()
     assert films.utilities is None
     all_stars = datasets.read_movielens_100k(tmp_path / "small.zip", minimum_rating=1)
     assert len(all_stars.users) == 5
+    assert all_stars.times.tolist() == [881250955, 881250943, 881250944, 881250940, 881250941]
     with torch.device("meta"):
         assert str(datasets.read_movielens_100k(tmp_path / "small.zip")) == str(films)
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["small.zip"]  # nothing was unpacked
+
+
+def test_reads_artists_with_gaps_in_their_ids(tmp_path):
+    artists = datasets.read_lastfm_2k(music(tmp_path / "small.zip"))
+    check_structure(artists)
+    assert artists.name == "Last.fm 2K"
+    assert artists.users.is_contiguous()
+    assert artists.items.is_contiguous()
+    assert artists.titles == ["Múm", "Sigur | Rós", "三船\u3000浩", "\x85"]  # in the order of the file
+    # Two artists have 11. One has 3 and one has 4, in the order of the ids. None that is listed has 8.
+    assert artists.genre_names == ["rock français", "seen live", "metal"]
+    assert artists.genres.int().tolist() == [[1, 0, 0], [1, 0, 0], [0, 1, 1], [0, 0, 0]]
+    # Users 6, 21 and 40 become 0, 1 and 2; nobody played the last artist.
+    assert (artists.num_users, artists.num_items) == (3, 4)
+    assert list(zip(artists.users.tolist(), artists.items.tolist(), strict=True)) == [
+        (0, 1), (0, 2), (1, 2), (2, 0), (2, 1)
+    ]  # fmt: skip
+    assert (artists.utilities, artists.times) == (None, None)
+    with torch.device("meta"):
+        assert str(datasets.read_lastfm_2k(tmp_path / "small.zip")) == str(artists)
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["small.zip"]  # nothing was unpacked
+
+
+def test_the_commonest_tags_are_kept(tmp_path):
+    for loader in (datasets.lastfm_2k, datasets.read_lastfm_2k):
+        assert inspect.signature(loader).parameters["most_tags"].default == 100
+    path = music(tmp_path / "small.zip")
+    whole = datasets.read_lastfm_2k(path)
+    for most in (1, 2, 3, 4, 2**63 - 1):
+        artists = datasets.read_lastfm_2k(path, most_tags=most)
+        assert artists.genre_names == whole.genre_names[:most]
+        assert torch.equal(artists.genres, whole.genres[:, :most])
+        assert artists.num_items == 4
+    hundred = [f"{tag}\ttag {tag}\r\n" for tag in range(1, 121)]
+    given = [f"6\t2\t{tag}\t1\t1\t2009\r\n" for tag in range(120, 0, -1)]
+    head = TAGGED.splitlines(True)[0]
+    path = music(
+        tmp_path / "many.zip", tags="tagID\ttagValue\r\n" + "".join(hundred), user_taggedartists=head + "".join(given)
+    )
+    assert datasets.read_lastfm_2k(path).genre_names == [f"tag {tag}" for tag in range(1, 101)]
+
+
+@pytest.mark.parametrize(
+    "changes", [{"user_artists": PLAYS.splitlines(True)[0]}, {"user_taggedartists": TAGGED.splitlines(True)[0]}]
+)
+def test_no_plays_or_no_tags_are_none(tmp_path, changes):
+    artists = datasets.read_lastfm_2k(music(tmp_path / "empty.zip", **changes))
+    check_structure(artists)
+    assert (len(artists.users), artists.num_users) == ((0, 0) if "user_artists" in changes else (5, 3))
+    assert artists.genres.shape == ((4, 3) if "user_artists" in changes else (4, 0))
 
 
 def test_an_archive_without_ratings_is_empty_and_windows_line_ends_are_read(tmp_path):
@@ -252,6 +340,9 @@ def test_an_archive_without_ratings_is_empty_and_windows_line_ends_are_read(tmp_
     windows = {f"u_{name}": text.replace("\n", "\r\n") for name, text in (("item", ITEMS), ("data", RATINGS))}
     unix = datasets.read_movielens_100k(archive(tmp_path / "unix.zip"))
     assert str(datasets.read_movielens_100k(archive(tmp_path / "windows.zip", **windows))) == str(unix)
+    files = {"artists": ARTISTS.replace("\n", "\r\n"), "user_artists": PLAYS.replace("\r\n", "\n")}
+    other = datasets.read_lastfm_2k(music(tmp_path / "other.zip", **files))
+    assert str(other) == str(datasets.read_lastfm_2k(music(tmp_path / "music.zip")))
 
 
 @pytest.mark.parametrize(
@@ -283,6 +374,85 @@ def test_an_archive_without_ratings_is_empty_and_windows_line_ends_are_read(tmp_
 def test_a_broken_line_is_named(tmp_path, changes, message):
     with pytest.raises(ValueError, match=message):
         datasets.read_movielens_100k(archive(tmp_path / "small.zip", **changes))
+
+
+HEADERS = {
+    "artists": "id name url pictureURL",
+    "tags": "tagID tagValue",
+    "user_artists": "userID artistID weight",
+    "user_taggedartists": "userID artistID tagID day month year",
+}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"artists": ARTISTS + "9\tAgain\t\t\n"}, "^artists.dat, line 6, lists artist 9 again; expected each once"),
+        ({"artists": ARTISTS + "12\tShort\t\n"}, "^artists.dat, line 6, has 3 columns; expected 4"),
+        ({"artists": ARTISTS + "x\tOdd\t\t\n"}, "^artists.dat, line 6, has 'x'; expected an integer"),
+        ({"tags": TAGS + "4\tmetal\r\n"}, "^tags.dat, line 6, lists tag 4 again; expected each once"),
+        ({"tags": TAGS + "-4\tmetal\r\n"}, "^tags.dat, line 6, has '-4'; expected an integer"),
+        ({"tags": TAGS + "4\tm\tetal\r\n"}, "^tags.dat, line 6, has 3 columns; expected 2"),
+        (
+            {"user_artists": PLAYS + "6\t3\t1\r\n"},
+            "^user_artists.dat, line 7, has plays of artist 3, whom artists.dat does not list",
+        ),
+        (
+            {"user_artists": PLAYS + "21\t2\t9\r\n"},
+            "^user_artists.dat, line 7, has plays of artist 2 by user 21 again; expected each pair once",
+        ),
+        ({"user_artists": PLAYS + "21\t7\t0\r\n"}, "^user_artists.dat, line 7, has 0 plays; expected at least 1"),
+        ({"user_artists": PLAYS + "21\t7\t1.5\r\n"}, "^user_artists.dat, line 7, has '1.5'; expected an integer"),
+        (
+            {"user_taggedartists": TAGGED + "6\t2\t5\t1\t1\t2009\r\n"},
+            "^user_taggedartists.dat, line 10, gives tag 5, which tags.dat does not list",
+        ),
+        (
+            {"user_taggedartists": TAGGED + "6\t2\t4\t1\tMay\t2009\r\n"},
+            "^user_taggedartists.dat, line 10, has 'May'; expected an integer",
+        ),
+        *(
+            ({name: text}, rf"^{name}\.dat, line 1, {found}; expected {wanted}")
+            for name, header in HEADERS.items()
+            for text, found, wanted in (
+                ("", "has ''", f"the names of the columns, '{header}'"),
+                ("\t".join("1" * len(header.split())), "has '1 1[ 1]*'", f"the names of the columns, '{header}'"),
+                (header, "has 1 columns", str(len(header.split()))),
+            )
+        ),
+        *(({name: None}, f"has no {name}.dat; expected an archive that has") for name in HEADERS),
+    ],
+)
+def test_a_broken_line_about_music_is_named(tmp_path, changes, message):
+    with pytest.raises(ValueError, match=message):
+        datasets.read_lastfm_2k(music(tmp_path / "small.zip", **changes))
+
+
+def test_names_of_artists_are_utf_8(tmp_path):
+    with zipfile.ZipFile(tmp_path / "small.zip", "w") as opened:
+        opened.writestr("artists.dat", ARTISTS.replace("三船\u3000浩", "Mio").encode("latin-1"))
+    with pytest.raises(ValueError, match=r"^artists\.dat, line 2, is not text \(invalid .* byte\); expected utf-8$"):
+        datasets.read_lastfm_2k(tmp_path / "small.zip")
+
+
+def test_a_wrong_header_is_not_shown_in_full(tmp_path):
+    with pytest.raises(ValueError, match=r"^tags\.dat, line 1, has '(x{79}) '; expected"):
+        datasets.read_lastfm_2k(music(tmp_path / "small.zip", tags=f"{'x' * 79}\t{'y' * 1000}\n"))
+
+
+def test_what_is_no_archive_of_music_is_refused(tmp_path):
+    whole = music(tmp_path / "small.zip").read_bytes()
+    for content in (whole[: len(whole) // 2], whole.replace("Rós".encode(), b"Rus "), b""):
+        (tmp_path / "broken.zip").write_bytes(content)
+        with pytest.raises(ValueError, match=r"broken.zip is not a complete zip archive \(.*\); download it again"):
+            datasets.read_lastfm_2k(tmp_path / "broken.zip")
+    with pytest.raises(FileNotFoundError):
+        datasets.read_lastfm_2k(tmp_path / "nowhere.zip")
+    with pytest.raises(TypeError, match="archive must be a path, got NoneType"):
+        datasets.read_lastfm_2k(None)
+    for most, error in ((0, ValueError), (1.0, TypeError), (True, TypeError)):
+        with pytest.raises(error, match="most_tags"):
+            datasets.read_lastfm_2k(tmp_path / "small.zip", most_tags=most)
 
 
 def test_a_truncated_or_damaged_archive_is_no_archive(tmp_path):
@@ -371,10 +541,18 @@ def test_reading_stops_at_the_first_wrong_line(tmp_path):
 # --- downloading --------------------------------------------------------------------------------------------
 
 
+DOWNLOADS = {  # the module, its loader, a small archive, and its name in the cache
+    "movielens": (movielens, datasets.movielens_100k, archive, "ml-100k.zip"),
+    "lastfm": (lastfm, datasets.lastfm_2k, music, "hetrec2011-lastfm-2k.zip"),
+}
+both = pytest.mark.parametrize("server", DOWNLOADS, indirect=True)
+
+
 @pytest.fixture
-def server(tmp_path, monkeypatch):
+def server(request, tmp_path, monkeypatch):
     """A server on this machine that gives out ``server.content``; if ``server.breaks_off``, half of it."""
-    content = archive(tmp_path / "served.zip").read_bytes()
+    module, load, make, file = DOWNLOADS[getattr(request, "param", "movielens")]
+    content = make(tmp_path / "served.zip").read_bytes()
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self):
@@ -389,10 +567,11 @@ def server(tmp_path, monkeypatch):
 
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
         running.content, running.breaks_off, running.requests = content, False, 0
+        running.module, running.load, running.file = module, load, file
         thread = threading.Thread(target=running.serve_forever)
         thread.start()
-        monkeypatch.setattr(movielens, "ADDRESS", f"http://127.0.0.1:{running.server_port}/ml-100k.zip")
-        monkeypatch.setattr(movielens, "SHA256", hashlib.sha256(content).hexdigest())
+        monkeypatch.setattr(module, "ADDRESS", f"http://127.0.0.1:{running.server_port}/{file}")
+        monkeypatch.setattr(module, "SHA256", hashlib.sha256(content).hexdigest())
         yield running
         running.shutdown()
         thread.join()
@@ -402,24 +581,27 @@ def names(folder):
     return sorted(path.name for path in folder.rglob("*"))
 
 
+@both
 def test_downloads_once_into_the_cache_and_nowhere_else(server, tmp_path, monkeypatch):
     cache = tmp_path / "new" / "cache"
-    films = datasets.movielens_100k(cache)
-    assert films.titles[0] == "Toy Story (1995)"
-    assert names(tmp_path) == ["cache", "ml-100k.zip", "new", "served.zip"]
-    assert len(datasets.movielens_100k(cache, minimum_rating=5).users) == 2
+    assert server.load(cache).num_users == 3
+    assert names(tmp_path) == sorted(["cache", server.file, "new", "served.zip"])
+    if server.module is movielens:
+        assert len(datasets.movielens_100k(cache, minimum_rating=5).users) == 2
+    else:
+        assert datasets.lastfm_2k(cache, most_tags=1).genre_names == ["rock français"]
     assert server.requests == 1
     monkeypatch.setenv("PAIRLOSS_CACHE", str(tmp_path / "elsewhere"))
-    datasets.movielens_100k()
-    assert names(tmp_path / "elsewhere") == ["ml-100k.zip"]
-    datasets.movielens_100k(tmp_path / "argument")
-    assert names(tmp_path / "argument") == ["ml-100k.zip"]
+    server.load()
+    assert names(tmp_path / "elsewhere") == [server.file]
+    server.load(tmp_path / "argument")
+    assert names(tmp_path / "argument") == [server.file]
     monkeypatch.delenv("PAIRLOSS_CACHE")
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    datasets.movielens_100k()
-    assert names(tmp_path / "home") == [".cache", "ml-100k.zip", "pairloss"]
+    server.load()
+    assert names(tmp_path / "home") == sorted([".cache", server.file, "pairloss"])
     asked = server.requests
-    datasets.movielens_100k("~/.cache/pairloss")
+    server.load("~/.cache/pairloss")
     assert server.requests == asked
 
 
@@ -439,6 +621,16 @@ def test_arguments_are_checked_before_anything_is_downloaded(server, arguments, 
     assert server.requests == 0
 
 
+@pytest.mark.parametrize("server", ["lastfm"], indirect=True)
+@pytest.mark.parametrize(
+    ("most_tags", "error"), [(0, ValueError), (-1, ValueError), (2.0, TypeError), (True, TypeError)]
+)
+def test_the_number_of_tags_is_checked_before_anything_is_downloaded(server, tmp_path, most_tags, error):
+    with pytest.raises(error, match=r"^most_tags (was|must be an int)"):
+        datasets.lastfm_2k(tmp_path / "cache", most_tags=most_tags)
+    assert server.requests == 0
+
+
 def test_a_server_that_says_nothing_is_not_waited_for_for_ever(tmp_path, monkeypatch):
     asked = []
 
@@ -452,22 +644,23 @@ def test_a_server_that_says_nothing_is_not_waited_for_for_ever(tmp_path, monkeyp
     assert 5 <= asked[0] <= 120
 
 
+@both
 def test_a_broken_download_is_never_a_good_cache(server, tmp_path):
     cache = tmp_path / "cache"
     server.breaks_off = True
     with pytest.raises(ValueError, match=r"^\d+ bytes came from http.*nothing was kept$"):
-        datasets.movielens_100k(cache)
+        server.load(cache)
     assert names(cache) == []
     server.breaks_off = False
     good, server.content = server.content, server.content + b"x"
     with pytest.raises(ValueError, match="bytes came from"):
-        datasets.movielens_100k(cache)
+        server.load(cache)
     assert names(cache) == []
     # A file that is there but is not the right one is fetched anew.
-    (cache / "ml-100k.zip").write_bytes(good[:100])
+    (cache / server.file).write_bytes(good[:100])
     server.content = good
-    assert datasets.movielens_100k(cache).num_users == 3
-    assert (cache / "ml-100k.zip").read_bytes() == good
+    assert server.load(cache).num_users == 3
+    assert (cache / server.file).read_bytes() == good
 
 
 def test_a_write_that_breaks_off_leaves_nothing(server, tmp_path, monkeypatch):
@@ -502,24 +695,25 @@ def test_what_a_killed_write_left_is_cleared_away_once_it_is_old(server, tmp_pat
     assert sorted(p.name for p in (tmp_path / "cache").iterdir()) == ["mine", "ml-100k.zip", "ml-100k.zip.new"]
 
 
+@both
 def test_offline_says_what_to_do(server, tmp_path, monkeypatch):
     cache = tmp_path / "cache"
-    datasets.movielens_100k(cache)
-    monkeypatch.setattr(movielens, "ADDRESS", "http://127.0.0.1:9/ml-100k.zip")  # nobody listens
-    assert datasets.movielens_100k(cache).num_users == 3  # what is in the cache needs no network
+    server.load(cache)
+    monkeypatch.setattr(server.module, "ADDRESS", f"http://127.0.0.1:9/{server.file}")  # nobody listens
+    assert server.load(cache).num_users == 3  # what is in the cache needs no network
     with pytest.raises(
         ConnectionError,
-        match=r"cannot download http://127.0.0.1:9/ml-100k.zip \(.*\)\. Without a network, copy the file",
+        match=rf"cannot download http://127.0.0.1:9/{server.file} \(.*\)\. Without a network, copy the file",
     ):
-        datasets.movielens_100k(tmp_path / "empty")
+        server.load(tmp_path / "empty")
     assert names(tmp_path / "empty") == []
-    (cache / "ml-100k.zip").write_bytes(b"something else")
+    (cache / server.file).write_bytes(b"something else")
     with pytest.raises(ConnectionError, match=r"What lies there now is not that file\.$"):
-        datasets.movielens_100k(cache)
-    assert (cache / "ml-100k.zip").read_bytes() == b"something else"
-    (tmp_path / "folder/ml-100k.zip").mkdir(parents=True)
+        server.load(cache)
+    assert (cache / server.file).read_bytes() == b"something else"
+    (tmp_path / "folder" / server.file).mkdir(parents=True)
     with pytest.raises(ValueError, match="is a folder; expected the archive"):
-        datasets.movielens_100k(tmp_path / "folder")
+        server.load(tmp_path / "folder")
 
 
 def test_an_answer_that_is_not_http_is_no_download(tmp_path, monkeypatch):
@@ -539,6 +733,7 @@ def test_an_answer_that_is_not_http_is_no_download(tmp_path, monkeypatch):
         thread.join()
 
 
-def test_the_real_address_is_encrypted_and_checked():
-    assert movielens.ADDRESS.startswith("https://files.grouplens.org/")
-    assert len(bytes.fromhex(movielens.SHA256)) == 32
+@pytest.mark.parametrize("module", [movielens, lastfm])
+def test_the_real_address_is_encrypted_and_checked(module):
+    assert module.ADDRESS.startswith("https://files.grouplens.org/")
+    assert len(bytes.fromhex(module.SHA256)) == 32

@@ -436,6 +436,7 @@ NUMBERS = {
     "skew": lambda n: pairloss.datasets.generate(skew=n),
     "genre_share": lambda n: pairloss.datasets.generate(genre_share=n),
     "minimum_rating": lambda n: pairloss.datasets.movielens_100k(minimum_rating=n),
+    "most_tags": lambda n: pairloss.datasets.lastfm_2k(most_tags=n),
 }
 
 

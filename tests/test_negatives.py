@@ -291,7 +291,10 @@ def test_interactions_give_their_matrix_and_check_what_they_are_given():
     assert chosen.matrix.is_coalesced()
     assert chosen.matrix.to_dense().tolist() == [[1, 0, 0, 0], [0, 1, 2, 0]]
     assert chosen.matrix is chosen.matrix
-    assert (chosen.titles, chosen.genres, chosen.utilities, chosen.name) == (None, None, None, "interactions")
+    assert (chosen.titles, chosen.genres, chosen.utilities, chosen.times) == (None, None, None, None)
+    assert chosen.name == "interactions"
+    times = tensor([4, -3, 2, 1])
+    assert Interactions(*pairs, num_users=2, num_items=4, times=times).times is times
     assert Interactions(pairs[0].to(torch.uint32), pairs[1].to(torch.uint8), 2, 4).matrix.indices().dtype == torch.int64
     empty = torch.zeros(0, dtype=torch.int64)
     assert Interactions(empty, empty, 0, 0).matrix.shape == (0, 0)
@@ -308,6 +311,12 @@ def test_interactions_give_their_matrix_and_check_what_they_are_given():
         ({"genres": torch.zeros(4, 2)}, TypeError, "genres must be bool"),
         ({"genres": torch.zeros(4, 2).bool()}, ValueError, r"genres has shape \[4, 2\] .*expected \[4, 0\]"),
         ({"utilities": torch.zeros(4, 2)}, ValueError, r"utilities has shape \[4, 2\] .*expected \[2, 4\]"),
+        ({"times": [1, 2, 3, 4]}, TypeError, r"times must be a torch\.Tensor, got list"),
+        ({"times": torch.zeros(4)}, TypeError, "times must be int64, got torch.float32"),
+        ({"times": pairs[0].int()}, TypeError, "times must be int64, got torch.int32"),
+        ({"times": pairs[0][:3]}, ValueError, r"times has shape \[3\] beside items \[4\]; expected \[4\]"),
+        ({"times": pairs[0][:, None]}, ValueError, r"times has shape \[4, 1\] beside items \[4\]; expected \[4\]"),
+        ({"times": pairs[0].to("meta")}, ValueError, "times is on meta but items on cpu"),
     ):
         arguments = {"users": pairs[0], "items": pairs[1], "num_users": 2, "num_items": 4} | change
         with pytest.raises(error, match=message):

@@ -65,6 +65,7 @@ def test_modules_import_one_way():
         "datasets.generated",
         "datasets.archives",
         "datasets.movielens",
+        "datasets.lastfm",
         "datasets.__init__",
         "terms",
         "negatives",

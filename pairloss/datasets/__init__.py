@@ -1,8 +1,10 @@
-"""Interactions to learn from: a generated set whose truth is known, and MovieLens 100K.
+"""Interactions to learn from: a generated set whose truth is known, MovieLens 100K and Last.fm 2K.
 
-Both come as :class:`~pairloss.Interactions`. Nothing is downloaded unless MovieLens is asked for.
+All come as :class:`~pairloss.Interactions`. Nothing is downloaded unless MovieLens or Last.fm is asked for.
 """
 
 from pairloss.datasets.generated import generate as generate
+from pairloss.datasets.lastfm import lastfm_2k as lastfm_2k
+from pairloss.datasets.lastfm import read_lastfm_2k as read_lastfm_2k
 from pairloss.datasets.movielens import movielens_100k as movielens_100k
 from pairloss.datasets.movielens import read_movielens_100k as read_movielens_100k

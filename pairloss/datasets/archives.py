@@ -77,7 +77,9 @@ def _download(archive: Path, address: str, sha256: str) -> None:
         whole.replace(archive)
 
 
-def rows(archive: Path, member: str, columns: int, separator: str = "|") -> Iterator[tuple[str, list[str]]]:
+def rows(
+    archive: Path, member: str, columns: int, separator: str = "|", encoding: str = "latin-1"
+) -> Iterator[tuple[str, list[str]]]:
     """The rows of one file of the archive, each with the place where it stands, as far as they are asked for.
 
     Nothing is believed of what the archive says of its size: bytes are counted while they are inflated.
@@ -95,9 +97,13 @@ def rows(archive: Path, member: str, columns: int, separator: str = "|") -> Iter
                         raise ValueError(
                             f"{archive} unpacks to more than {MOST_BYTES} bytes in {member}; expected far fewer"
                         )
-                    text = line.removesuffix(b"\n").removesuffix(b"\r").decode("latin-1")
+                    place = f"{name}, line {number},"
+                    try:
+                        text = line.removesuffix(b"\n").removesuffix(b"\r").decode(encoding)
+                    except UnicodeDecodeError as error:
+                        raise ValueError(f"{place} is not text ({error.reason}); expected {encoding}") from error
                     if text:
-                        row, place = text.split(separator), f"{name}, line {number},"
+                        row = text.split(separator)
                         if len(row) != columns:
                             raise ValueError(f"{place} has {len(row)} columns; expected {columns}")
                         yield place, row

@@ -25,7 +25,7 @@ def movielens_100k(cache: str | os.PathLike[str] | None = None, *, minimum_ratin
         minimum_rating: the fewest stars that count as an interaction, 1 to 5
 
     Returns:
-        :class:`~pairloss.Interactions` without ``utilities``, on the CPU.
+        :class:`~pairloss.Interactions` with ``times`` and without ``utilities``, on the CPU.
 
     Raises:
         ConnectionError: where the archive is not in the cache and cannot be downloaded
@@ -53,7 +53,7 @@ def read_movielens_100k(archive: str | os.PathLike[str], *, minimum_rating: int 
         minimum_rating: the fewest stars that count as an interaction, 1 to 5
 
     Returns:
-        :class:`~pairloss.Interactions` without ``utilities``, on the CPU.
+        :class:`~pairloss.Interactions` with ``times`` and without ``utilities``, on the CPU.
 
     Raises:
         FileNotFoundError: where there is no such file
@@ -82,21 +82,25 @@ def read_movielens_100k(archive: str | os.PathLike[str], *, minimum_rating: int 
         if not set(row[5:]) <= {"0", "1"}:
             raise ValueError(f"{place} has the genre flags {' '.join(row[5:])}; expected each 0 or 1")
         flags.append([flag == "1" for flag in row[5:]])
-    ratings: dict[tuple[int, int], int] = {}
+    ratings: dict[tuple[int, int], tuple[int, int]] = {}
     for place, row in archives.rows(path, "ml-100k/u.data", 4, "\t"):
-        user, item, rating, _ = (archives.integer(place, field) for field in row)
+        user, item, rating, time = (archives.integer(place, field) for field in row)
         if not 1 <= rating <= 5:
             raise ValueError(f"{place} has the rating {rating}; expected 1 to 5")
         if item not in item_of:
             raise ValueError(f"{place} rates item {item}, which u.item does not list")
         if (user, item_of[item]) in ratings:
             raise ValueError(f"{place} rates item {item} for user {user} again; expected each pair once")
-        ratings[user, item_of[item]] = rating
+        ratings[user, item_of[item]] = rating, time
     users = sorted({user for user, _ in ratings})
     user_of = {user: number for number, user in enumerate(users)}
-    chosen = sorted((user_of[user], item) for (user, item), rating in ratings.items() if rating >= minimum_rating)
-    chosen_users, chosen_items = torch.tensor(chosen, dtype=torch.int64, device="cpu").reshape(-1, 2).T.contiguous()
+    chosen = sorted(
+        (user_of[user], item, time) for (user, item), (rating, time) in ratings.items() if rating >= minimum_rating
+    )
+    chosen_users, chosen_items, times = (
+        torch.tensor(chosen, dtype=torch.int64, device="cpu").reshape(-1, 3).T.contiguous()
+    )
     genres = torch.tensor(flags, dtype=torch.bool, device="cpu").reshape(len(titles), len(genre_names))
     return Interactions(
-        chosen_users, chosen_items, len(users), len(titles), "MovieLens 100K", titles, genres, genre_names
+        chosen_users, chosen_items, len(users), len(titles), "MovieLens 100K", titles, genres, genre_names, times=times
     )
