@@ -296,7 +296,10 @@ GRIDS: dict[str, tuple[tuple[float, ...], ...]] = {
     "implicit BPR": ((0.005, 0.01, 0.03), (0.003, 0.01, 0.03)),  # step size, regularisation
     "LightFM BPR": ((0.05, 0.1, 0.2), (1e-4, 3e-4, 6e-4)),  # step size, alpha of users and items
     "LightFM WARP": ((0.03, 0.05, 0.1), (3e-4, 1e-3, 3e-3)),
-} | {name: ((3e-3, 6e-3, 1.5e-2), tuple(SIZE.get(name, 1) * decay for decay in (3e-5, 1e-4, 3e-4))) for name in LOSSES}
+}
+for name in LOSSES:
+    decays = (float(f"{SIZE.get(name, 1) * decay:g}") for decay in (3e-5, 1e-4, 3e-4))
+    GRIDS[name] = (3e-3, 6e-3, 1.5e-2), tuple(decays)
 
 
 def models(name: str, dim: int, settings: list[Setting], train: Tensor, seed: int, batch: int) -> Iterator[Any]:
@@ -322,8 +325,8 @@ def fit(job: Row, settings: list[Setting], tables: list[Tensor], seed: int) -> l
             quality = chapter()["top"](scores(parts, some), train, valid)[0]
             if quality > best[number][0]:
                 best[number] = quality, epoch, tuple(part.clone() for part in parts)
-        if job["model"] in LOSSES and epoch >= LEAST and epoch - max(found for _, found, _ in best) >= PATIENCE:
-            break
+        if job["model"] in LOSSES and epoch >= LEAST and epoch - max(best, key=lambda one: one[0])[1] >= PATIENCE:
+            break  # of several settings the leader decides
     return best
 
 
@@ -402,11 +405,8 @@ def values(row: Row, measure: str) -> Tensor:
 
 def at_an_edge(row: Row) -> list[bool]:
     """For each knob of the setting whether it is the least or the largest of its grid."""
-    grids = GRIDS[row["model"]]
-    return [
-        float(f"{own:g}") in (min(grid), max(grid))
-        for own, grid in zip(map(float, row["setting"].split()), grids, strict=True)
-    ]
+    own = map(float, row["setting"].split())
+    return [value in (min(grid), max(grid)) for value, grid in zip(own, GRIDS[row["model"]], strict=True)]
 
 
 def report(rows: list[Row], spent: dict[tuple[str, str], str]) -> Iterator[str]:
@@ -418,7 +418,8 @@ def report(rows: list[Row], spent: dict[tuple[str, str], str]) -> Iterator[str]:
         for row in some:
             model = row["model"]
             own = zip(row["setting"].split(), at_an_edge(row), strict=True)
-            cells = [model, ", ".join(value + "*" * edge for value, edge in own), f"{values(row, 'epochs').mean():.0f}"]
+            epoch = "" if model in WITHOUT_A_START else f"{values(row, 'epochs').mean():.0f}"
+            cells = [model, ", ".join(value + "*" * edge for value, edge in own), epoch]
             for measure in MEASURES:
                 column = values(row, measure)
                 cells.append(f"{column.mean():.3f}" + (f" ± {column.std():.3f}" if len(column) > 1 else ""))
@@ -427,10 +428,8 @@ def report(rows: list[Row], spent: dict[tuple[str, str], str]) -> Iterator[str]:
             yield f"| {' | '.join(cells)} |"
         yield "\n(* the least or the largest of its grid)\n"
         for measure, title in MEASURES.items():
-            mine, other = (
-                max((row for row in some if row["model"] in kind), key=lambda row: values(row, measure).mean())
-                for kind in (LOSSES, PEERS)
-            )
+            best = sorted(some, key=lambda row, measure=measure: values(row, measure).mean(), reverse=True)
+            mine, other = (next(row for row in best if row["model"] in kind) for kind in (LOSSES, PEERS))
             difference = values(mine, measure) - values(other, measure)
             mean, low, high = interval(difference)
             ahead = f"ahead in {int((difference > 0).sum())} of {len(difference)}"
