@@ -4,8 +4,7 @@ BIN = .venv/bin
 PYTHONS = 3.11 3.12 3.13
 REPOSITORY = $(shell sed -n 's/^Repository = "\(.*\)"/\1/p' pyproject.toml)
 
-.PHONY: help book test digits test-oldest mutants notebooks lint bench guide tune constraints repository clean
-.PHONY: help book test digits test-oldest mutants notebooks lint bench guide tune claims constraints repository clean
+.PHONY: help book test digits test-oldest mutants notebooks lint bench guide claims peers constraints repository clean
 
 help: ## List the tasks
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="	" read -r task does; do printf '  make %-12s%s\n' "$$task" "$$does"; done
@@ -58,11 +57,15 @@ guide: .venv/ready ## Try every loss in every world and write the page "Which lo
 	$(BIN)/python benchmarks/guide.py
 	$(BIN)/python benchmarks/which_loss.py
 
-tune: .venv/ready ## Give each loss its own step size and decay, as the training chapter reports (other data: ARCHIVE=ml-100k.zip)
-	$(BIN)/python benchmarks/training.py $(ARCHIVE)
-
 claims: .venv/ready ## Judge what the chapters say of one loss beside another, each tuned, on fresh worlds (half an hour)
 	$(BIN)/python benchmarks/claims.py
+
+peers: export OMP_NUM_THREADS = 1
+peers: export OPENBLAS_NUM_THREADS = 1
+peers: ## Compare with implicit, LightFM and EASE, installed in .venv-peers (an hour; ARCHIVES="ml-100k.zip hetrec2011-lastfm-2k.zip")
+	$(PYTHON) -m venv .venv-peers
+	.venv-peers/bin/python -m pip install --quiet --constraint constraints.txt --editable ".[book,peers]"
+	.venv-peers/bin/python benchmarks/peers.py $(ARCHIVES)
 
 constraints: .venv/ready ## Write constraints.txt from what is installed
 	{ head -n 1 constraints.txt; $(BIN)/python -m pip freeze --all --exclude-editable --exclude pip | sed 's/+cpu$$//' | \
@@ -74,7 +77,7 @@ repository: ## Change the address of the repository everywhere: make repository 
 	git grep -lIF "$(REPOSITORY)" | xargs perl -pi -e 's|\Q$(REPOSITORY)\E|$(URL)|g'
 
 clean: ## Remove the environment and everything that was built
-	rm -rf .venv .venv-oldest _build build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-oldest .venv-peers _build build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 .venv/ready: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; found = "%d.%d" % sys.version_info[:2]; \

@@ -191,7 +191,7 @@ def test_conda_and_pip_say_the_same():
     assert python.startswith("python=3.11")
     # What pip installs is what pyproject.toml says, under the same constraints as in the Makefile.
     assert from_pip == {"pip": ["--constraint constraints.txt", "--editable .[book,test]"]}
-    assert set(PROJECT["optional-dependencies"]) == {"book", "test"}
+    assert set(PROJECT["optional-dependencies"]) == {"book", "test", "peers"}
     assert '--constraint constraints.txt --editable ".[book,test]"' in (ROOT / "Makefile").read_text()
     pythons = re.search(r"^PYTHONS = (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE).group(1).split()
     assert python.removeprefix("python=") in pythons
@@ -212,8 +212,12 @@ def test_whatever_is_installed_is_pinned():
         assert installed - of_torch - {"pip", "pairloss"} <= pinned
     requirements = [
         *PROJECT["dependencies"],
-        *(r for extra in PROJECT["optional-dependencies"].values() for r in extra),
+        *(r for extra in ("book", "test") for r in PROJECT["optional-dependencies"][extra]),
     ]
+    # The peers are never installed beside the tests, and pin themselves.
+    peers = PROJECT["optional-dependencies"]["peers"]
+    assert all(re.fullmatch(r"[\w-]+==[\d.]+", requirement) for requirement in peers)
+    assert not {named(requirement.split("==")[0]) for requirement in peers} & (pinned | installed)
     for requirement in requirements:
         name, floor = re.match(r"([\w-]+)(?:>=|==)([\d.]+)", requirement).groups()
         assert named(name) in pinned
