@@ -1,6 +1,8 @@
-"""The training chapter: its measures against other libraries, and every cell of it on data in MovieLens' format."""
+"""The training chapter, its measures and cells; and what the chapters and the guide show of stored tables."""
 
 import functools
+import re
+import sys
 import zipfile
 from pathlib import Path
 
@@ -10,6 +12,10 @@ import matplotlib.pyplot as plt
 import pytest
 import torch
 from sklearn.metrics import roc_auc_score
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
+import tables
+import which_loss
 
 CHAPTER = Path(__file__).parent.parent / "book/chapters/training.md"
 CHOICE = "data = pairloss.datasets.generate()"
@@ -94,13 +100,44 @@ def small_movielens(path, num_users=60, num_items=90, num_ratings=2000):
     return path
 
 
-def test_every_cell_runs_on_data_in_the_format_of_movielens(tmp_path, capsys):
-    archive = small_movielens(tmp_path / "small.zip")
+def small_lastfm(path, num_users=60, num_items=90, num_plays=2000):
+    """An archive in the format of Last.fm 2K with 30 tags and ids with gaps."""
+    generator = torch.Generator().manual_seed(0)
+
+    def integers(high, count):
+        return torch.randint(high, (count,), generator=generator).tolist()
+
+    played = dict.fromkeys(zip(integers(num_users, num_plays), integers(num_items, num_plays), strict=True))
+    tagged = zip(integers(num_users, 400), integers(num_items, 400), integers(30, 400), strict=True)
+    lines = {
+        "artists": ["id\tname\turl\tpictureURL", *(f"{3 * i + 1}\tFilm <{i}> & Söhne\tu\t" for i in range(num_items))],
+        "tags": ["tagID\ttagValue", *(f"{g + 1}\ttag {g}" for g in range(30))],
+        "user_artists": ["userID\tartistID\tweight", *(f"{2 * u + 5}\t{3 * i + 1}\t7" for u, i in played)],
+        "user_taggedartists": [
+            "userID\tartistID\ttagID\tday\tmonth\tyear",
+            *(f"{2 * u + 5}\t{3 * i + 1}\t{g + 1}\t1\t4\t2009" for u, i, g in tagged),
+        ],
+    }
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, rows in lines.items():
+            archive.writestr(f"{name}.dat", "\n".join(rows))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("reader", "make", "called"),
+    [
+        ("read_movielens_100k", small_movielens, "MovieLens 100K"),
+        ("read_lastfm_2k", small_lastfm, "Last.fm 2K"),
+    ],
+)
+def test_every_cell_runs_on_data_in_the_format_of(reader, make, called, tmp_path, capsys):
+    archive = make(tmp_path / "small.zip")
     code = cells()
     assert sum(CHOICE in cell for cell in code) == 1
     names = {}
     for cell in code:
-        exec(cell.replace(CHOICE, f"data = pairloss.datasets.read_movielens_100k({str(archive)!r})"), names)
+        exec(cell.replace(CHOICE, f"data = pairloss.datasets.{reader}({str(archive)!r})"), names)
         said = capsys.readouterr().out
         for number in plt.get_fignums():
             figure = plt.figure(number)
@@ -108,11 +145,97 @@ def test_every_cell_runs_on_data_in_the_format_of_movielens(tmp_path, capsys):
             said += " ".join([figure.get_supxlabel(), *(axes.get_title("left") for axes in figure.axes)])
         plt.close("all")
         # Whatever shows a result says what data it is of.
-        assert said == "" or "MovieLens 100K" in said, cell
+        assert said == "" or called in said, cell
         assert "generated" not in said
         assert "true utilities" not in said
     assert "Film &lt;" in names["body"]  # a title is text, not markup
     # The chapter's own results are all there, and all finite.
-    assert set(names["plain"]) == set(names["true"]) == set(names["shuffled"]) == set(names["LOSSES"])
-    for results in (*names["plain"].values(), *names["true"].values(), *names["shuffled"].values()):
-        assert torch.tensor([measures for measures, _, _ in results]).isfinite().all()
+    assert set(names["plain"]) == set(names["LOSSES"]) < set(names["lists"])
+    for scores, curve in names["plain"].values():
+        assert scores.isfinite().all()
+        assert torch.tensor(curve).isfinite().all()
+
+
+def literals(chapter, *variables):
+    """What a chapter shows of a stored table: its dictionaries of these names, each value a row of numbers."""
+    names = {}
+    for cell in jupytext.read(CHAPTER.with_name(f"{chapter}.md")).cells:
+        if cell.cell_type == "code" and any(cell.source.find(f"{name} = {{") >= 0 for name in variables):
+            for name in variables:
+                found = re.search(rf"^{name} = \{{.*?^\}}", cell.source, re.DOTALL | re.MULTILINE)
+                if found:
+                    exec(found[0].replace('NDCG["uniform"]', '"as above"'), names)
+    return [names[name] for name in variables]
+
+
+def rounded(values):
+    return " ".join(f"{float(value):.3f}"[1:] for value in values)
+
+
+@pytest.mark.parametrize(("chapter", "world"), [("softly", "as it comes"), ("training", "1,000 items")])
+def test_what_a_chapter_shows_of_the_guide_is_its_table(chapter, world):
+    table = {row["loss"]: row for row in tables.read("guide") if row["world"] == world}
+    columns = {"NDCG": "ndcg", "AUC": "auc"} | ({"RARE": "rare"} if chapter == "training" else {})
+    for shown, column in zip(literals(chapter, *columns), columns.values(), strict=True):
+        assert len(shown) > 10
+        for loss, row in shown.items():
+            assert row == rounded(table[loss][column].split()), loss
+
+
+CLAIMS = [  # chapter, variable, data, setting, measure
+    ("adaptive_losses", "NDCG", "skew 1.5", "own", "ndcg"),
+    ("adaptive_losses", "AUC", "skew 1.5", "own", "order"),
+    ("adaptive_losses", "EQUAL", "skew 0", "own", "ndcg"),
+    ("choosing_negatives", "NDCG", "K = 10", "own", "ndcg"),
+    ("choosing_negatives", "AUC", "K = 10", "own", "order"),
+    ("choosing_negatives", "PUNISHED", "K = 10", "own", "liked"),
+    ("lists", "NDCG", "", "own for NDCG", "ndcg"),
+    ("lists", "AUC", "", "own for AUC", "order"),
+    ("one_name", "CLEAN", "clean", "own", "order"),
+    ("one_name", "TURNED", "20 % turned around", "own", "order"),
+    ("one_name", "CLOSE", "close calls", "own", "order"),
+    ("training", "PLAIN", "no credit", "own", "ndcg"),
+    ("training", "TRUE", "true genres", "own", "ndcg"),
+    ("training", "SHUFFLED", "shuffled genres", "own", "ndcg"),
+]
+
+
+@pytest.mark.parametrize(("chapter", "variable", "data", "setting", "measure"), CLAIMS)
+def test_what_a_chapter_shows_of_the_claims_is_their_table(chapter, variable, data, setting, measure):
+    judged = [row for row in tables.read("claims-judged") if row["experiment"] == chapter and row["setting"] == setting]
+    (shown,) = literals(chapter, variable)
+    for loss, row in shown.items():
+        if (chapter, loss) == ("training", "softmax"):
+            names = {"PLAIN": "softmax", "TRUE": "softmax, genres", "SHUFFLED": "softmax, shuffled genres"}
+            kept = [r for r in tables.read("guide") if (r["world"], r["loss"]) == ("as it comes", names[variable])]
+            assert row == rounded(kept[0]["ndcg"].split())
+        else:
+            assert row == rounded([r[measure] for r in judged if (r["data"], r["loss"]) == (data, loss)]), loss
+
+
+def test_what_choosing_negatives_shows_of_the_hardest_is_the_table():
+    (shown,) = literals("choosing_negatives", "HARDEST")
+    judged = [r for r in tables.read("claims-judged") if (r["loss"], r["setting"]) == ("hardest", "own")]
+    assert shown.pop("1") == "as above"
+    for k, row in shown.items():
+        assert row == rounded([r["ndcg"] for r in judged if r["data"] == f"K = {k}"])
+
+
+def test_the_tables_of_the_peers_in_the_chapter_are_the_stored_ones():
+    text = CHAPTER.read_text()
+    for row in tables.read("peers"):
+        measures = [
+            torch.tensor([float(value) for value in row[name].split()], dtype=torch.float64) for name in ("ndcg", "auc")
+        ]
+        cells = [
+            f"{m.mean():.3f}"[1:] + (f" ± {m.std():.3f}".replace("0.", ".") if len(m) > 1 else "") for m in measures
+        ]
+        if not row["data"].endswith("by time"):
+            (line,) = [
+                line for line in text.splitlines() if line.startswith(f"| {row['model']} |") and line.count("|") == 8
+            ]
+            assert " | ".join(cells) in line, row["model"]
+
+
+def test_the_guide_is_written_from_its_table():
+    assert which_loss.PAGE.read_text() == which_loss.page()
