@@ -191,7 +191,7 @@ def films(world: int) -> dict[str, Any]:
     names = definitions("training", "plain = ", f"pairloss.datasets.generate(seed={world})")
     cells = [cell.source for cell in jupytext.read(CHAPTERS / "training.md").cells if cell.cell_type == "code"]
     for first, until in (
-        ("def genre_table", "u, i = "),
+        ("def genre_table", "def with_genres"),
         ("class WithGenres", "for kind"),
         ("def hinge_with", "for margin"),
     ):
