@@ -120,20 +120,20 @@ def page() -> str:
         row(
             "you can pay for fifty",
             "still ten",
-            f"K = 50: {seen('K = 50', 'softmax', 'softmax', other=base)}; the hardest of 50 loses "
+            f"K = 50: {seen('K = 50', 'softmax', 'softmax', other=base)}; the hardest of 50 (adaptive hinge): "
             f"{difference('K = 50', 'adaptive hinge', 'softmax')}",
             "51 scores",
             choosing,
         ),
         row(
-            "a third of the choices are mistakes, whatever the gap",
+            "a third of the choices are accidents, whatever people like",
             "{func}`~pairloss.semi_hard_negatives` and hinge",
             seen("30 % wrong, whatever the gap", "semi-hard hinge", "softmax"),
             "11 scores",
             choosing,
         ),
         row(
-            "the mistakes are close calls",
+            "mistakes are close calls between things liked almost alike",
             "the default",
             f"beside log BPR {seen('30 % wrong, close calls', 'softmax', 'log BPR')}; "
             f"semi-hard hinge: {seen('30 % wrong, close calls', 'semi-hard hinge', 'softmax')}",
@@ -141,19 +141,28 @@ def page() -> str:
             standard,
         ),
         row(
-            "the catalogue has thousands of items",
-            "harder, or many: {func}`~pairloss.adaptive_hinge_loss`, or the batch less log q",
-            f"{seen('4,000 items', 'adaptive hinge', 'softmax')}, "
-            f"{seen('4,000 items', 'softmax, batch, − log q', 'softmax')}",
+            "the catalogue has thousands of items (4,000 here)",
+            "harder, {func}`~pairloss.adaptive_hinge_loss`, or more, the batch less log q",
+            f"adaptive hinge {seen('4,000 items', 'adaptive hinge', 'softmax')}, "
+            f"batch less log q {seen('4,000 items', 'softmax, batch, − log q', 'softmax')}",
             "11 scores, one with a gradient; 256 scores by one product",
             adaptive,
         ),
         row(
             "negatives come from the batch",
-            "take log q off the scores",
+            "take log q off the scores, q an item's share of all choices",
             f"{difference(base, 'softmax, batch, − log q', 'softmax, batch')} beside the batch as it is; "
             f"{seen(base, 'softmax, batch, − log q', 'softmax')} beside the default",
             "one product of matrices",
+            softly,
+        ),
+        row(
+            "popularity is steeper still",
+            "the default; in the batch only less log q",
+            f"beside log BPR {seen('steep popularity', 'softmax', 'log BPR')}; batch less log q "
+            f"{seen('steep popularity', 'softmax, batch, − log q', 'softmax')}, as it is "
+            f"{difference('steep popularity', 'softmax, batch', 'softmax')}",
+            "11 scores",
             softly,
         ),
         row(
@@ -165,16 +174,16 @@ def page() -> str:
         ),
         row(
             "most of what people like was never recorded",
-            "nothing harder than the default",
-            f"60 % hidden: log BPR {seen('60 % hidden', 'log BPR', 'softmax')}, the hardest of ten "
-            f"{difference('60 % hidden', 'adaptive hinge', 'softmax')}, {pull('60 % hidden', 'adaptive hinge')} of its "
-            f"pull on what people like ({pull('60 % hidden', 'log BPR')} for log BPR)",
+            "not the hardest",
+            f"60 % hidden: log BPR {seen('60 % hidden', 'log BPR', 'softmax')}; adaptive hinge "
+            f"{difference('60 % hidden', 'adaptive hinge', 'softmax')}: {pull('60 % hidden', 'adaptive hinge')} of its "
+            f"push goes against things that people like, {pull('60 % hidden', 'log BPR')} with log BPR",
             "2 or 11 scores",
             choosing,
         ),
         row(
-            "genres matter to people, and you have checked",
-            "credit in the softmax",
+            "genres matter to people, and shuffled ones do worse",
+            "partial credit in the softmax: `metadata={…}`",
             f"{difference(base, 'softmax, genres', 'softmax')}; with shuffled genres "
             f"{difference(base, 'softmax, shuffled genres', 'softmax')}; where taste is not about genres "
             f"{difference('no genres in taste', 'softmax, genres', 'softmax')}",
@@ -182,10 +191,18 @@ def page() -> str:
             credit,
         ),
         row(
+            "rare items must be seen",
+            "the default, and watch the share while you tune",
+            f"rare items in the first ten places: {mean(base, 'softmax', 'rare')}; log BPR {mean(base, 'log BPR', 'rare')}, "
+            f"hinge {mean(base, 'hinge', 'rare')}, EASE {mean(base, 'EASE', 'rare')}, true tastes {mean(base, 'truth', 'rare')}",
+            "11 scores",
+            training,
+        ),
+        row(
             "few epochs are all that you can pay for",
             "{func}`~pairloss.adaptive_hinge_loss`",
             f"after 16 epochs {claimed('shared')} beside plain hinge; tuned, {claimed('own')}",
-            "11 scores, one with a gradient; AUC",
+            "11 scores, one with a gradient",
             adaptive,
         ),
     ]
@@ -199,11 +216,13 @@ def page() -> str:
 
 {{class}}`~pairloss.SoftmaxLoss` with K = 10 negatives for each positive, drawn uniformly by {{func}}`~pairloss.sample_negatives`; Adam, {setting(base, "softmax")}, and stop when the validation choices say so. The chapter {{doc}}`chapters/softly` explains it, {{doc}}`chapters/training` has the loop to paste.
 
-Why: in worlds as they come it has NDCG@10 {mean(base, "softmax")}, {difference(base, "softmax", "log BPR")} beside the BPR of the paper with one negative and {difference(base, "softmax", "adaptive hinge")} beside the hardest of ten, at an AUC of {mean(base, "softmax", "auc")} beside {mean(base, "log BPR", "auc")} and {mean(base, "adaptive hinge", "auc")}. What needs no loss at all is close: EASE, one inverse of a matrix of items by items, has {mean(base, "EASE")} ({seen(base, "softmax", "EASE")}); plain popularity {mean(base, "popularity")}, the true tastes {mean(base, "truth")}.
+Before all that: if your catalogue has a few thousand items or fewer, fit EASE (below) and see whether you need a loss.
+
+Why: in worlds as they come (500 people, 500 items, popularity and taste unequal) it has NDCG@10 {mean(base, "softmax")}, {difference(base, "softmax", "log BPR")} beside the BPR of the paper with one negative ({{func}}`~pairloss.log_bpr_loss`) and {difference(base, "softmax", "adaptive hinge")} beside the hardest of ten ({{func}}`~pairloss.adaptive_hinge_loss`), at an AUC of {mean(base, "softmax", "auc")} beside {mean(base, "log BPR", "auc")} and {mean(base, "adaptive hinge", "auc")}. What needs no loss at all is close: EASE, one inverse of a matrix of items by items, has {mean(base, "EASE")} ({seen(base, "softmax", "EASE")}); plain popularity {mean(base, "popularity")}, the true tastes {mean(base, "truth")}.
 
 ## Change it if …
 
-Effects are differences in NDCG@10 to the default, unless they say otherwise, with their intervals; where an interval covers zero, no difference was seen.
+Effects are differences in NDCG@10 to the default, unless they say otherwise, with their intervals; where an interval covers zero, no difference was seen. Worlds have 500 items unless the row says otherwise. Words that are new to you are in the {{doc}}`glossary`.
 
 {chr(10).join(["| when | take | effect | price | chapter |", "|---|---|---|---|---|", *rows])}
 
@@ -225,11 +244,11 @@ Effects are differences in NDCG@10 to the default, unless they say otherwise, wi
 
 ## When no pairwise loss is needed
 
-A catalogue of a few thousand items: try EASE first. It has one number to tune, was level with the default or ahead of it in {keeping_up("EASE")} kinds of worlds, and ahead of every loss of this book on MovieLens ({training}). A catalogue whose scores all fit into memory: the softmax over all items needs no sampling. Ratings, counts, likes *and* dislikes: {{func}}`~pairloss.regression_loss`, {{func}}`~pairloss.poisson_loss`, {{func}}`~pairloss.logistic_loss`. Labels for whole lists: {{doc}}`chapters/lists`.
+A catalogue of a few thousand items: try EASE first. It has one number to tune, was level with the default or ahead of it in {keeping_up("EASE")} kinds of worlds (K means nothing to it), and ahead of every loss of this book on MovieLens ({training}). A catalogue whose scores all fit into memory: the softmax over all items needs no sampling. Ratings, counts, likes *and* dislikes: {{func}}`~pairloss.regression_loss`, {{func}}`~pairloss.poisson_loss`, {{func}}`~pairloss.logistic_loss`. Labels for whole lists: {{doc}}`chapters/lists`.
 
 ## All worlds at a glance
 
-NDCG@10 of log BPR, and by how much each other loss is ahead of it. Coloured where the interval does not cover zero: blue ahead, orange behind. Negatives for a positive: one for log BPR, BPR and hinge, {KINDS[base].k} where it says nothing else, the {256 - 1} others of its half of the batch for the last two.
+NDCG@10 of log BPR, and by how much each other loss is ahead of *it* (above, effects are beside the softmax). Coloured where the interval does not cover zero: blue ahead, orange behind. Negatives for a positive: one for log BPR, BPR and hinge, {KINDS[base].k} where it says nothing else, the {256 - 1} others of its half of the batch for the last two.
 
 <div class="glance"><table>
 {glance()}

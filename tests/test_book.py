@@ -94,6 +94,7 @@ def test_chapter_follows_the_skeleton(source):
     code = [cell for cell in stored.cells if cell.cell_type == "code"]
     for heading in ("# ", "## The picture first", "## Take-away", "## Exercises", "## Sources"):
         assert re.search(rf"^{heading}", text, re.MULTILINE), heading
+    assert len(re.findall(r"^# ", text, re.MULTILINE)) == 1
     assert code[0].metadata.tags == ["remove-cell"]
     assert code[0].source == notebook(CHAPTERS[0]).cells[1].source
     assert sum("hide-cell" in cell.metadata.get("tags", []) for cell in code) in (2, 3)
