@@ -93,7 +93,7 @@ def glance() -> str:
         for loss in COMPARED[1:]:
             middle, low, high = interval(values(world, loss) - values(world, "log BPR"))
             kind = "" if low <= 0 <= high else " class='ahead'" if middle > 0 else " class='behind'"
-            cells.append(f"<td{kind}>{_signed(middle)}</td>")
+            cells.append(f"<td{kind}>{_signed(middle).replace('0.', '.')}</td>")
         rows.append("<tr>" + "".join(cells) + "</tr>")
     return "\n".join(["<thead><tr>" + head + "</tr></thead>", "<tbody>", *rows, "</tbody>"])
 
@@ -248,9 +248,9 @@ A catalogue of a few thousand items: try EASE first. It has one number to tune, 
 
 ## All worlds at a glance
 
-NDCG@10 of log BPR, and by how much each other loss is ahead of *it* (above, effects are beside the softmax). Coloured where the interval does not cover zero: blue ahead, orange behind. Negatives for a positive: one for log BPR, BPR and hinge, {KINDS[base].k} where it says nothing else, the {256 - 1} others of its half of the batch for the last two.
+NDCG@10 of log BPR, and by how much each other loss is ahead of *it* (above, effects are beside the softmax). Coloured where the interval does not cover zero: blue ahead, orange behind. Negatives for a positive: one for log BPR, BPR and hinge, {KINDS[base].k} where it says nothing else, the {256 - 1} others of its half of the batch for the two softmaxes in the batch.
 
-<div class="glance"><table>
+<div class="glance" tabindex="0" role="region" aria-label="All worlds at a glance"><table>
 {glance()}
 </table></div>
 
