@@ -196,6 +196,8 @@ def sample_negatives(
 def _whole(weights: Tensor) -> Tensor:
     """Weights as whole numbers, which add up to about 2⁵² and whose sums are exact; none above 0 becomes 0."""
     weights = usable(weights).double()
+    if not len(weights):
+        return weights.long()
     weights = weights / weights.amax().clamp(min=torch.finfo(weights.dtype).tiny)  # whose sum is finite
     return (weights / weights.sum() * 2**52).round().clamp(min=1).where(weights > 0, 0).long()
 

@@ -256,8 +256,9 @@ def test_weights_that_leave_a_user_nothing():
     drawn, real = sample_negatives(tensor([0, 1]), dense, 5, weights=weights, return_mask=True)
     assert drawn.tolist() == [[0, 0]] * 5
     assert real.tolist() == [[False, True]] * 5
-    with pytest.raises(ValueError, match="holds 0, who has interacted with every item"):
-        sample_negatives(tensor([0, 1]), dense, 5, weights=weights)
+    for given, table in ((weights, dense), (weights[:0], dense[:, :0])):
+        with pytest.raises(ValueError, match="holds 0, who has interacted with every item"):
+            sample_negatives(tensor([0, 1]), table, 5, weights=given)
 
 
 @pytest.mark.parametrize("dtype", INTEGERS)
