@@ -441,8 +441,8 @@ def softmax_loss(
 
     with p the score of the positive, :math:`n_k` that of its k-th negative and :math:`\tau` the temperature, in
     the unit of the scores. The pull on a negative is its share of the softmax, over :math:`\tau`. With K = 1 and
-    :math:`\tau = 1` this is :func:`~pairloss.log_bpr_loss`; as :math:`\tau \to 0`, :math:`\tau \ell \to \max(0, \max_k n_k - p)`:
-    the hardest negative alone.
+    :math:`\tau = 1` this is :func:`~pairloss.log_bpr_loss`; as :math:`\tau \to 0`,
+    :math:`\tau \ell \to \max(0, \max_k n_k - p)`: the hardest negative alone.
 
     With partial credit the softmax is held against soft targets: those of the positive and of negative k are in
     proportion :math:`1 : (1 - d_k) / (1 + d_k)`, d the difference that the two should reach, and sum to 1. At the
