@@ -1,0 +1,59 @@
+"""Figures to play with, for the chapters of the book: SVG and JavaScript in one HTML output.
+
+No server, no request to anybody, no library: each figure brings the few functions that it needs. Where scripts
+do not run, it is the still picture that it starts from.
+"""
+
+import base64
+import html
+import json
+import re
+from importlib import resources
+from typing import Any
+
+_FILES = resources.files(__name__)
+#: The figures, in the order of the chapters.
+NAMES = ("pull", "search", "credit", "choice", "temperature", "list", "forms", "training")
+#: What a figure needs beside the board and its own file.
+_ALSO = {"temperature": ("choice",)}
+
+
+def script(name: str) -> str:
+    """The JavaScript of a figure: the mathematics, the board and the figure itself."""
+    parts = ("maths", "board", *_ALSO.get(name, ()), name)
+    return "\n".join(_FILES.joinpath(f"{part}.js").read_text("utf-8") for part in parts)
+
+
+class Figure:
+    """A figure to play with: the last line of a cell shows it.
+
+    Args:
+        name: one of ``figures.NAMES``
+        data: what the figure draws, for those that draw numbers of a chapter
+
+    Raises:
+        ValueError: for an unknown name
+
+    >>> Figure("pull")
+    Figure to play with: A pair, its loss and its pull.
+    """
+
+    def __init__(self, name: str, **data: Any) -> None:
+        if name not in NAMES:
+            raise ValueError(f"name must be one of {', '.join(NAMES)}; got {name!r}")
+        self.name, self.data = name, data
+        self._still = _FILES.joinpath(f"{name}.svg").read_text("utf-8")
+
+    def __repr__(self) -> str:
+        title = re.findall("<title>(.*?)</title>", self._still)[0]
+        return f"Figure to play with: {html.unescape(title)}."
+
+    def _repr_html_(self) -> str:
+        says = re.findall("<desc>(.*?)</desc>", self._still, re.DOTALL)[0]
+        data = json.dumps(self.data, ensure_ascii=False).replace("</", "<\\/")
+        image = base64.b64encode(self._still.encode()).decode()
+        return (
+            f'<figure class="pairloss-figure" data-figure="{self.name}"><img alt="{html.escape(html.unescape(says))}" '
+            f'src="data:image/svg+xml;base64,{image}"></figure>\n'
+            f'<script>(() => {{\n{script(self.name)}\nplay("{self.name}", {self.name}, {data});\n}})();</script>'
+        )
