@@ -45,7 +45,7 @@ TAKE = """() => {
 def of_the_chapter(name: str) -> dict:
     """The numbers that a chapter gave to a figure, from its stored output."""
     for notebook in sorted(ROOT.glob("book/chapters/*.ipynb")):
-        for output in re.findall(r'"play\(\\"%s\\", %s, (.*)\);\\n",' % (name, name), notebook.read_text()):
+        for output in re.findall(rf'"play\(\\"{name}\\", {name}, (.*)\);\\n",', notebook.read_text()):
             return json.loads(json.loads(f'"{output}"'))
     return {}
 

@@ -22,7 +22,8 @@ def pinned():
 
 def _blocks(png):
     """The picture as means over blocks of pixels, from 0 for black to 1 for white."""
-    image = matplotlib.image.imread(io.BytesIO(base64.b64decode(png)))[..., :3].mean(-1)
+    image = matplotlib.image.imread(io.BytesIO(base64.b64decode(png)))
+    image = image[..., :3].mean(-1) * image[..., 3] + 1 - image[..., 3]  # on white: figures have no ground of their own
     height, width = (size // BLOCK * BLOCK for size in image.shape)
     return image[:height, :width].reshape(height // BLOCK, BLOCK, width // BLOCK, BLOCK).mean((1, 3))
 

@@ -15,13 +15,13 @@ const choice = () => {
       const [box] = tile(width, 1, { top: 30, height: 230, foot: 92 });
       let markup = chart.paint(box, "Scores, in the order of the draws");
       const above = {};
-      Object.entries(taken()).forEach(([rule, k]) => {
+      Object.entries(taken()).forEach(([rule, k], i) => {
         if (k < 0) return;
-        above[k] = (above[k] ?? 0) + 1;
+        above[k] = (above[k] ?? (width < 560 ? i % 2 : 0)) + 1; // names of neighbours would meet on a phone
         const [anchor, x] = k > 5 ? ["end", 20] : k < 1 ? ["start", -14] : ["middle", 0];
         markup += text(chart.X(k) + x, Math.max(12, chart.Y(state.negatives[k]) - 15 * above[k]), rule, `text-anchor="${anchor}" class="bold"`);
       });
-      markup += text(box.left + 4, chart.Y(state.p) - 12, `Alien ${number(state.p)}`) + text(box.left + 4, chart.Y(state.p - 1) + 15, "less the margin");
+      markup += text(box.left + 4, chart.Y(state.p) - 12, `Alien ${number(state.p)}`) + (width < 560 ? "" : text(box.left + 4, chart.Y(state.p - 1) + 15, "less the margin"));
       return { markup, height: box.bottom };
     },
     says: () => `Positive ${number(state.p)}. ` + Object.entries(taken()).map(([rule, k]) =>
