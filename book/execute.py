@@ -13,6 +13,8 @@ import jupytext
 import nbformat
 from nbclient import NotebookClient
 
+from pairloss.figures import Figure
+
 CHAPTERS = Path(__file__).parent / "chapters"
 
 
@@ -28,7 +30,8 @@ def execute(source: Path) -> None:
                 output.traceback = output.traceback[-1:]
     nbformat.write(notebook, source.with_suffix(".ipynb"))
     if source.stem == "standard_losses":
-        # The picture of the losses, its second figure, opens the README.
+        (CHAPTERS.parent / "picture.html").write_text(Figure("pull", moves=True)._repr_html_() + "\n")
+        # Its figure to play with opens the book, the picture before it the README.
         images = (
             o.data["image/png"]
             for c in notebook.cells

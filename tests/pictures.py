@@ -14,6 +14,11 @@ DRAW = ("matplotlib", "numpy", "pillow", "torch")
 BLOCK = 12  # pixels: smaller than any panel, larger than what another version shifts a line by
 
 
+def width(png):
+    """In pixels."""
+    return matplotlib.image.imread(io.BytesIO(base64.b64decode(png))).shape[1]
+
+
 def pinned():
     """Whether what draws is what constraints.txt says."""
     pins = dict(re.findall(r"^([\w-]+)==(.*)$", (ROOT / "constraints.txt").read_text(), re.MULTILINE))

@@ -1,5 +1,6 @@
 """The training chapter, its measures and cells; and what the chapters and the guide show of stored tables."""
 
+import contextlib
 import functools
 import re
 import sys
@@ -137,7 +138,9 @@ def test_every_cell_runs_on_data_in_the_format_of(reader, make, called, tmp_path
     assert sum(CHOICE in cell for cell in code) == 1
     names = {}
     for cell in code:
-        exec(cell.replace(CHOICE, f"data = pairloss.datasets.{reader}({str(archive)!r})"), names)
+        # An exercise is red until somebody solves it.
+        with pytest.raises(AssertionError) if "def my_" in cell else contextlib.nullcontext():
+            exec(cell.replace(CHOICE, f"data = pairloss.datasets.{reader}({str(archive)!r})"), names)
         said = capsys.readouterr().out
         for number in plt.get_fignums():
             figure = plt.figure(number)

@@ -250,4 +250,5 @@ function mount(root, make, data) {
     if (room !== width) { width = room; refresh(); }
   }).observe(root);
   refresh();
+  if (!calm) figure.start?.();
 }

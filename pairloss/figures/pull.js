@@ -1,24 +1,26 @@
 // Drag a pair: what each loss makes of it, and how hard it pulls.
-const pull = ({ refresh, animate }) => {
+const pull = ({ data, animate }) => {
   const NAMES = Object.keys(TERMS);
   const state = { p: 1.5, n: 3, d: 1, squared: true, trained: null, moved: () => { state.trained = null; } };
   const pair = pairLine(state, ["Alien", "Legally Blonde"], [-2, 4]);
   const of = (name, x) => pairLoss(name, x, state.d, state.squared && name !== "log BPR");
   const x = () => state.p - state.n;
   const at = (name) => (state.trained ? state.trained[name] : x());
+  const train = () => {
+    state.trained = Object.fromEntries(NAMES.map((name) => [name, x()]));
+    let steps = 0;
+    // Gradient descent moves both scores, the positive up and the negative down, so x twice.
+    animate(() => {
+      for (const name of NAMES) state.trained[name] += 2 * 0.01 * of(name, state.trained[name]).pull;
+      return ++steps < 150;
+    });
+  };
   return {
+    start: () => data.moves && train(), // on the first page: once, for two and a half seconds
     title: "A pair, its loss and its pull",
     handles: pair.handles,
     controls: [
-      { kind: "button", label: "Let each loss train the pair", act() {
-        state.trained = Object.fromEntries(NAMES.map((name) => [name, x()]));
-        let steps = 0;
-        // Gradient descent moves both scores, the positive up and the negative down, so x twice.
-        animate(() => {
-          for (const name of NAMES) state.trained[name] += 2 * 0.01 * of(name, state.trained[name]).pull;
-          return ++steps < 150;
-        });
-      } },
+      { kind: "button", label: "Let each loss train the pair", act: train },
       { kind: "check", label: "with the square (BPR, hinge)", get: () => state.squared, set: (v) => { state.squared = v; state.trained = null; } },
       { kind: "range", label: "ideal difference d", min: 0.25, max: 1, step: 0.25, get: () => state.d, set: (v) => { state.d = v; state.trained = null; }, says: (v) => number(v, 2) },
     ],
