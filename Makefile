@@ -4,7 +4,7 @@ BIN = .venv/bin
 PYTHONS = 3.11 3.12 3.13
 REPOSITORY = $(shell sed -n 's/^Repository = "\(.*\)"/\1/p' pyproject.toml)
 
-.PHONY: help book test digits test-oldest mutants notebooks lint bench guide claims peers constraints repository clean
+.PHONY: help book test digits test-oldest mutants notebooks lint bench guide claims peers constraints repository stills clean
 
 help: ## List the tasks
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="	" read -r task does; do printf '  make %-12s%s\n' "$$task" "$$does"; done
@@ -43,6 +43,9 @@ mutants: .venv/ready ## Break the package on purpose and print what no test noti
 notebooks: export OMP_NUM_THREADS = 1
 notebooks: .venv/ready ## Execute the chapters and store their outputs (one: make notebooks CHAPTER=standard_losses)
 	$(BIN)/python book/execute.py $(CHAPTER)
+
+stills: .venv/ready ## Draw what the figures to play with show where no script runs (needs Chromium)
+	PYTHONPATH=. $(BIN)/python book/stills.py
 
 lint: .venv/ready ## Check format, style and types
 	$(BIN)/ruff format --check .

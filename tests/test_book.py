@@ -127,7 +127,8 @@ def test_a_chapter_asks_before_it_tells(source):
     assert re.search(r"^\*About \d+ minutes\. Before it: .*\*$", text, re.MULTILINE)
     questions = re.findall(r"^> \*\*Guess first\.\*\* .*\(a\).*\(b\).*\(c\)", text, re.MULTILINE)
     answers = re.findall(r"<summary>Answer</summary>\n\n\*\*\((\w)\)\*\*(.*)\n\n</details>", text)
-    assert len(questions) == len(answers) >= 3
+    pictures_shown = sum("image/png" in o.get("data", {}) for cell in cells for o in cell.get("outputs", []))
+    assert len(questions) == len(answers) == pictures_shown
     for right, why in answers:  # each wrong choice is answered, too
         assert {f"({letter})" for letter in "abc" if letter != right} <= set(re.findall(r"\(\w\)", why)), why
     exercises = text[text.index("## Exercises") :]
