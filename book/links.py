@@ -104,7 +104,7 @@ class Ways:
         line = nodes.paragraph("", label, classes=["ways-back"])
         for other in filter(places.get, self.chapters):
             line += nodes.Text(" · " if len(line) > 1 else "")  # some names have a comma
-            line += self.reference(page, (other, places[other]), nodes.Text(self.names[other]), "page-link")
+            line += self.reference(page, (other, places[other]), nodes.Text(self.names[other]), "doc-link")
         return [line] if places else []
 
     def lead_back(self, doctree, page):
@@ -132,7 +132,7 @@ class Ways:
         for node in find(doctree, nodes.emphasis):
             other = self.pages.get(node.astext(), page)
             if other != page:
-                links.append(self.reference(page, (other, ""), node.deepcopy(), "page-link"))
+                links.append(self.reference(page, (other, ""), node.deepcopy(), "doc-link"))
                 node.replace_self(links[-1])
         for node in find(doctree, nodes.literal):
             name = node.astext().removesuffix("()")
