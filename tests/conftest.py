@@ -1,6 +1,15 @@
-"""Settings that the tests share."""
+"""Settings that the tests share, and the book that they read."""
 
+import fcntl
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
 from hypothesis import Phase, settings
+
+ROOT = Path(__file__).parent.parent
 
 # One registers a device for the whole process, and runs in its own; the other is a task.
 collect_ignore = ["on_a_fake_device.py", "mutants.py"]
@@ -9,3 +18,22 @@ settings.register_profile("pairloss", deadline=None, max_examples=25, derandomiz
 # For the mutants it is enough that a case fails; the simplest one that does takes long to find.
 settings.register_profile("mutants", settings.get_profile("pairloss"), phases=[Phase.generate])
 settings.load_profile("pairloss")
+
+
+@pytest.fixture(scope="session")
+def built_book(tmp_path_factory):
+    """The folder of the book's pages, built as `make book` does, by the first worker that asks and for all of them."""
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent
+    strictly = "--warningiserror --nitpick --keep-going --quiet --path-output".split()
+    build = [Path(sys.executable).parent / "jupyter-book", "build", ".", *strictly, shared / "book"]
+    # Of this checkout, whichever one is installed.
+    here = {"cwd": ROOT, "env": os.environ | {"PYTHONPATH": str(ROOT)}}
+    with (shared / "book.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (shared / "book.built").exists():
+            done = subprocess.run(build, **here, capture_output=True, text=True)
+            assert done.returncode == 0, done.stdout + done.stderr
+            (shared / "book.built").touch()
+    return shared / "book/_build/html"

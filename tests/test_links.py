@@ -1,0 +1,147 @@
+"""The links that are made when the book is built: they are there, and each leads to what it names."""
+
+import re
+from urllib.parse import unquote, urldefrag
+
+import pytest
+import yaml
+from bs4 import BeautifulSoup
+
+import pairloss
+from tests.conftest import ROOT
+
+TOC = yaml.safe_load((ROOT / "_toc.yml").read_text())["parts"]
+CHAPTERS = [chapter["file"].replace(".ipynb", ".html") for chapter in TOC[1]["chapters"]]
+GLOSSARY, API, SOURCES = "book/glossary.html", "book/api.html", "book/sources.html"
+
+
+@pytest.fixture(scope="module")
+def pages(built_book):
+    found = {str(path.relative_to(built_book)): path for path in built_book.glob("book/**/*.html")}
+    return {name: BeautifulSoup(path.read_text(), "html.parser").find("article") for name, path in found.items()}
+
+
+def goal(page, link):
+    """Page and anchor of a link; None if there is none or it leaves the book."""
+    if link is None or re.match(r"[a-z]+:", link["href"]):
+        return None
+    file, anchor = urldefrag(link["href"])
+    path = page
+    if file:
+        steps = page.split("/")[:-1]
+        for step in file.split("/"):
+            steps = steps[:-1] if step == ".." else [*steps, step]
+        path = "/".join(steps)
+    return path, unquote(anchor)
+
+
+def goals(page, article, kind):
+    return [goal(page, link) for link in article.select(f"a{kind}")]
+
+
+def test_every_link_arrives(pages, built_book):
+    arrived = 0
+    for page, article in pages.items():
+        for link in article.select("a[href]:not(.headerlink)"):
+            if found := goal(page, link):
+                path, anchor = found
+                assert (built_book / path).exists(), (page, link)
+                assert anchor or path != page, f"{page} leads to its own top: {link}"
+                if anchor and path in pages:
+                    assert pages[path].find(id=anchor), (page, link)
+                arrived += 1
+    assert arrived >= 750
+
+
+def test_chapters_name_each_other_and_the_api(pages):
+    to_pages = {page: goals(page, pages[page], ".doc-link") for page in CHAPTERS}
+    to_api = {page: goals(page, pages[page], ".api-link") for page in CHAPTERS}
+    in_code = {page: goals(page, pages[page], ".sphinx-codeautolink-a") for page in CHAPTERS}
+    assert len(CHAPTERS) == 8
+    for page in CHAPTERS:
+        assert {path for path, _ in to_pages[page]} & {*CHAPTERS} - {page}, page
+        assert to_api[page], page
+        assert {path for path, _ in to_api[page] + in_code[page]} == {API}
+        assert len(in_code[page]) >= 10, page
+    assert sum(map(len, to_pages.values())) >= 22
+    assert sum(map(len, to_api.values())) >= 26
+    assert sum(map(len, in_code.values())) >= 140
+
+
+def closed(node):
+    """Headings, code and the sources at the end of a chapter have no links of ours."""
+    return (
+        node.find_parent(["h1", "h2", "h3", "pre", "figcaption"]) or node.find_parent("section").get("id") == "sources"
+    )
+
+
+def test_every_name_is_a_link(pages):
+    titles = {page: re.sub(r"^\d+\. |#$", "", article.h1.get_text()) for page, article in pages.items()}
+    names = {short: page for page, title in titles.items() for short in (title, title.split(":")[0])}
+    pages_named = functions_named = 0
+    for page in (*CHAPTERS, SOURCES):
+        for italic in pages[page].select("em"):
+            other = names.get(italic.get_text(), page)
+            if other != page and not closed(italic):
+                assert goal(page, italic.find_parent("a")) == (other, ""), (page, italic)
+                pages_named += 1
+        for literal in pages[page].select("code.literal"):
+            name = literal.get_text().removesuffix("()").rpartition(".")[2]
+            if name in pairloss.__all__ and not closed(literal):
+                assert goal(page, literal.find_parent("a")) == (API, f"pairloss.{name}"), (page, literal)
+                functions_named += 1
+    assert pages_named >= 24
+    assert functions_named >= 26
+
+
+def test_a_term_is_linked_where_a_page_first_uses_it_and_leads_back(pages):
+    total = 0
+    for page in CHAPTERS:
+        links = pages[page].select("a.term-link")
+        assert len(links) >= 9, page
+        terms = goals(page, pages[page], ".term-link")
+        assert len({*terms}) == len(terms), page
+        assert {path for path, _ in terms} == {GLOSSARY}
+        assert not any(closed(link) or link.find_parent(["table", "code"]) for link in links)
+        total += len(links)
+    assert total >= 110
+    back = 0
+    for term in pages[GLOSSARY].select("dt"):
+        for link in term.find_next_sibling("dd").select(".ways-back a"):
+            path, anchor = goal(GLOSSARY, link)
+            use = pages[path].find(id=anchor)
+            assert goal(path, use) == (GLOSSARY, term["id"]), (term, link)
+            back += 1
+    assert back == total
+
+
+def test_the_sources_know_who_cites_them(pages):
+    lines = [entry.select(".ways-back a") for entry in pages[SOURCES].select("div.citation")]
+    assert sum(1 for line in lines if line) >= 14
+    for link in (link for line in lines for link in line):
+        path, anchor = goal(SOURCES, link)
+        assert path in CHAPTERS
+        assert pages[path].find(id=anchor)
+
+
+def test_the_api_leads_to_the_chapter_that_explains(pages):
+    explained = {}
+    for entry in pages[API].select("dl.py.function, dl.py.class"):
+        links = entry.select(".ways-back a")
+        assert len(links) <= 2
+        explained[entry.dt["id"].removeprefix("pairloss.")] = [goal(API, link) for link in links]
+    for name in {*pairloss.__all__} - {"Interactions"}:
+        assert explained[name], name
+        assert {path for path, _ in explained[name]} <= {*CHAPTERS}
+    first = {"bpr_loss": "standard_losses", "WARPLoss": "adaptive_losses", "sample_negatives": "choosing_negatives"}
+    first |= {"lambdarank_loss": "lists", "softmax_loss": "softly", "pointwise_loss": "one_name"}
+    for name, chapter in first.items():
+        assert explained[name][0][0] == f"book/chapters/{chapter}.html", name
+    assert explained["hinge_loss"][0][1] == "hinge-a-margin-then-peace"
+
+
+def test_chapters_are_numbered_and_their_sections_are_not(pages):
+    for number, page in enumerate(CHAPTERS, start=1):
+        assert pages[page].h1.get_text().startswith(f"{number}. ")
+        assert not pages[page].select("h2 .section-number")
+    assert not any(pages[page].select(".section-number") for page in pages if page not in CHAPTERS)
