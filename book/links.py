@@ -79,7 +79,7 @@ class Ways:
         for node in doctree.findall(nodes.emphasis):
             self.cited[short(node.astext())].setdefault(page, section(node))
         for node in doctree.findall(nodes.reference):
-            for source in (node.astext(), node["refuri"]):
+            for source in (node.astext(), node.get("refuri", "")):
                 self.cited[source].setdefault(page, section(node))
         for node in doctree.findall(nodes.literal_block):
             for name in re.findall(r"\bpairloss\.(?:datasets\.)?(\w+)", node.astext()):
