@@ -69,7 +69,9 @@ def main() -> None:
             fetched = sum(event["request"]["url"].startswith("http") for event in seen["requestWillBeSent"])
             plain = sum(event["dataLength"] for event in seen["dataReceived"]) / 1e3
             packed = sum(event["encodedDataLength"] for event in seen["loadingFinished"]) / 1e3
-            print(f"{name:45}{fetched:9}{plain:8.0f}{packed:9.0f}{first / 1e3:11.2f} s{largest / 1e3:7.2f} s", flush=True)
+            print(
+                f"{name:45}{fetched:9}{plain:8.0f}{packed:9.0f}{first / 1e3:11.2f} s{largest / 1e3:7.2f} s", flush=True
+            )
             context.close()
 
 

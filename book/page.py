@@ -3,6 +3,7 @@
 A Sphinx extension, named in _config.yml, so that `jupyter-book build .` alone makes the pages as they are published.
 """
 
+import os
 import re
 import shutil
 from collections.abc import Iterator
@@ -33,7 +34,9 @@ UNUSED = "fontawesome|thebe|THEBE|sphinx-design|design-tabs|toggle(button|Hint|O
 UNSHIPPED = ("vendor", "locales", "**/*.map", "*thebe*", "*design*", "togglebutton*", "*macros.html")
 # A page for 404 stands in for one at any depth: seen under another name, it finds its parts from the root of the site.
 ROOTED = "location.pathname.endsWith('/404.html') || document.write('<base href=\"{}\">')"
-LOST = '<h1>Page not found</h1><p>Nothing is here. The <a href="book/index.html">first page</a> leads to all others.</p>'
+LOST = (
+    '<h1>Page not found</h1><p>Nothing is here. The <a href="book/index.html">first page</a> leads to all others.</p>'
+)
 
 
 def configure(app: Sphinx, config: Config) -> None:
@@ -43,9 +46,10 @@ def configure(app: Sphinx, config: Config) -> None:
     config.html_baseurl = f"https://{owner}.github.io/{name}/"
     config.html_theme_options["logo"] = {"text": config.html_title}
     config.html_theme_options["extra_footer"] = (
-        f'<p>Made with pairloss {pairloss.__version__}. Code and text are under the <a href="{repository}/blob/main/LICENSE">'
-        f"BSD 3-Clause License</a>. To cite: {config.author}, <cite>{config.html_title}</cite>, version "
-        f'{pairloss.__version__}, {config.copyright}, <a href="{repository}">{repository}</a> '
+        f"<p>Made with pairloss {pairloss.__version__}. Code and text are under the "
+        f'<a href="{repository}/blob/main/LICENSE">BSD 3-Clause License</a>. '
+        f"To cite: {config.author}, <cite>{config.html_title}</cite>, version {pairloss.__version__}, "
+        f'{config.copyright}, <a href="{repository}">{repository}</a> '
         f'(<a href="{repository}/blob/main/CITATION.cff">for your bibliography</a>).</p>'
     )
 
@@ -81,7 +85,8 @@ def finish(app: Sphinx, name: str, html: str) -> str:
 
     # What is main is the article: the search shows its text without buttons and contents.
     main, article = page.select_one("main"), page.select_one("article.bd-article")
-    main.name, article.attrs = "div", article.attrs | {"id": main.attrs.pop("id"), "role": main.attrs.pop("role")}
+    if article:
+        main.name, article.attrs = "div", article.attrs | {"id": main.attrs.pop("id"), "role": main.attrs.pop("role")}
     # Labels that hide the text that they label, lists without items, headers of nothing, what is empty or said twice.
     for element in page.select("summary[aria-label]"):
         del element["aria-label"]
@@ -90,8 +95,12 @@ def finish(app: Sphinx, name: str, html: str) -> str:
     for element in page.select("th"):
         if not element.get_text(strip=True):
             element.name = "td"
-    for element in page.select("#jb-print-docs-body, header.bd-header, footer.bd-footer, meta[name=viewport] ~ [name=viewport]"):
+    for element in page.select("#jb-print-docs-body, footer.bd-footer, meta[name=viewport] ~ [name=viewport]"):
         element.decompose()
+    for element in page.select("footer.prev-next-footer"):
+        element.name = "div"
+    for element in page.select("#search-input")[1:]:
+        del element["id"]
     for element in page.select("nav.page-toc"):
         element["aria-label"] = "On this page"
 
@@ -115,11 +124,13 @@ def finish(app: Sphinx, name: str, html: str) -> str:
 def take_over(app: Sphinx) -> None:
     """See every page between its template and its file: no event of Sphinx comes there."""
     if app.builder.format == "html":
+        for page in (Path(app.outdir) / "_modules").rglob("*.html"):
+            os.utime(page, (0, 0))  # or they stay as an older build left them
         render = app.builder.templates.render
 
         def rendered(template: str, context: dict) -> str:
             html = render(template, context)
-            return finish(app, context["pagename"], html) if "<article" in html else html
+            return finish(app, context["pagename"], html) if "<main" in html else html
 
         app.builder.templates.render = rendered
 

@@ -8,9 +8,12 @@ window.addEventListener("load", () => {
       else target.removeAttribute("tabindex");
     }
   });
-  for (const element of document.querySelectorAll(".pst-scrollable-table-container, div.math, div.glance, pre, .cell_output > .output")) {
-    reach.observe(element);
-  }
+  const scrolling =
+    ".pst-scrollable-table-container, div.math > mjx-container, div.math, div.glance, pre, .cell_output > .output";
+  // Formulas are there once MathJax has set them.
+  Promise.resolve(window.MathJax?.startup?.promise).then(() => {
+    for (const element of document.querySelectorAll(scrolling)) reach.observe(element);
+  });
 });
 // Paper has no folds.
 let folded = [];
