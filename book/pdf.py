@@ -41,7 +41,7 @@ def main() -> None:
             page.goto((site / name).with_suffix(".html").as_uri(), wait_until="load")
             page.evaluate(READY)
             titles.append(page.locator("h1").first.evaluate("heading => heading.firstChild.textContent"))
-            printed.append(PdfReader(io.BytesIO(page.pdf(**PAPER, outline=True, tagged=True, print_background=True))))
+            printed.append(PdfReader(io.BytesIO(page.pdf(**PAPER, outline=True, print_background=True))))
         starts = [2 + sum(len(pdf.pages) for pdf in printed[:number]) for number in range(len(printed))]
         lines = "".join(f"<div><span>{t}</span><span>{n}</span></div>" for t, n in zip(titles, starts, strict=True))
         page.set_content(f"<title>Contents</title><style>{STYLE}</style><h1>Contents</h1>{lines}")
@@ -58,6 +58,7 @@ def main() -> None:
         book.append(pdf, outline_item=title)
     for sheet, number in zip(book.pages, numbers.pages, strict=False):
         sheet.merge_page(number)
+        sheet.compress_content_streams()
     book.add_metadata({"/Title": titles[0]})
     book.compress_identical_objects()
     book.write(site / "pairloss.pdf")
