@@ -4,16 +4,17 @@ BIN = .venv/bin
 PYTHONS = 3.11 3.12 3.13
 REPOSITORY = $(shell sed -n 's/^Repository = "\(.*\)"/\1/p' pyproject.toml)
 
-.PHONY: help book test digits test-oldest mutants notebooks lint bench guide claims peers constraints repository stills clean
+.PHONY: help book pdf test digits test-oldest mutants notebooks stills lint bench pages guide claims peers constraints repository clean
 
 help: ## List the tasks
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="	" read -r task does; do printf '  make %-12s%s\n' "$$task" "$$does"; done
 
 book: .venv/ready ## Build the book as HTML, with warnings as errors, and print where it is
 	$(BIN)/jupyter-book build . --warningiserror --nitpick --keep-going --quiet
-	@# Of 24 MB of MathJax the pages load 1 MB; the rest stays out of the site.
-	@find _build/html/_static/mathjax -type f ! -name tex-chtml.js ! -path '*/woff-v2/*' ! -path '*/input/tex/extensions/*' -delete
 	@echo "The book: $(CURDIR)/_build/html/index.html"
+
+pdf: book ## Print the whole book into one PDF, linked from its first page (needs Chromium)
+	$(BIN)/python book/pdf.py
 
 test: export OMP_NUM_THREADS = 1 # tests run side by side, one thread each
 test: .venv/ready ## Run the tests and doctests, then re-run every chapter against its stored outputs
@@ -55,6 +56,9 @@ lint: .venv/ready ## Check format, style and types
 bench: .venv/ready ## Time the losses beside their published forms
 	$(BIN)/python benchmarks/pairs.py
 	$(BIN)/python benchmarks/lists.py
+
+pages: book ## Measure what a reader with a phone waits for, on every page (needs Chromium)
+	$(BIN)/python benchmarks/pages.py
 
 guide: .venv/ready ## Try every loss in every world and write the page "Which loss when" from the table (about an hour)
 	$(BIN)/python benchmarks/guide.py

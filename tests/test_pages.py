@@ -1,0 +1,202 @@
+"""The built pages, as readers meet them: in Chromium, from the disk, with the network closed."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import pytest
+from bs4 import BeautifulSoup
+
+ROOT = Path(__file__).parent.parent
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
+WIDTHS, SCHEMES = (1300, 390), ("light", "dark")
+PROMPTED = "div.highlight-python:has(.gp), div.highlight-default:has(.gp), div.highlight-pycon:has(.gp)"
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory):
+    out = tmp_path_factory.mktemp("book")
+    command = [Path(sys.executable).with_name("jupyter-book"), "build", ".", "--path-output", str(out), "--quiet"]
+    said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    assert said.returncode == 0, said.stderr
+    return out / "_build/html"
+
+
+@pytest.fixture(scope="session")
+def browser():
+    sync_api = pytest.importorskip("playwright.sync_api")
+    with sync_api.sync_playwright() as p:
+        path = CHROMIUM or p.chromium.executable_path
+        if not Path(path).exists():
+            pytest.skip("needs Chromium: apt-get install chromium")
+        browser = p.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+def pages(site):
+    """Every page a reader can meet: of the sources of the package, one stands for all."""
+    names = sorted(path.relative_to(site).as_posix() for path in site.rglob("*.html") if "_static" not in path.parts)
+    return [n for n in names if n != "index.html" and (not n.startswith("_modules/") or n.endswith("/pairs.html"))]
+
+
+def opened(context, site, name, problems):
+    page = context.new_page()
+    page.on("console", lambda said: problems.append((name, said.text)) if said.type == "error" else None)
+    page.on("pageerror", lambda error: problems.append((name, str(error))))
+    page.goto((site / name).as_uri(), wait_until="load")
+    page.evaluate("window.MathJax?.startup?.promise")
+    return page
+
+
+@pytest.fixture
+def context(browser):
+    context = browser.new_context()
+    context.asked = []
+    context.route(
+        re.compile("^(?!file:|data:|blob:)"), lambda route: (context.asked.append(route.request.url), route.abort())
+    )
+    yield context
+    context.close()
+
+
+# What axe judges, where: colour differs with the scheme only, and everything else with the width only. Without fetching
+# the style sheets once more, which pages from the disk may not. In the dark, one chapter stands for all.
+COLOUR = {"runOnly": ["color-contrast"], "preload": False}
+ALL = {"resultTypes": ["violations"], "preload": False}
+SHAPE = ALL | {"rules": {"color-contrast": {"enabled": False}}}
+JUDGED = {("light", 1300): ALL, ("light", 390): SHAPE, ("dark", 1300): COLOUR}
+# By how many pixels something scrolls sideways; one is rounding.
+TOO_WIDE = "() => document.documentElement.scrollWidth - document.documentElement.clientWidth"
+CODE_TOO_WIDE = """() => [...document.querySelectorAll('div.cell_input pre')]
+    .filter(pre => pre.scrollWidth > pre.clientWidth + 1).map(pre => pre.textContent.slice(0, 60))"""
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_every_page_at_both_widths(site, context, scheme):
+    from axe_playwright_python.sync_playwright import Axe
+
+    problems = []
+    for name in pages(site):
+        page = opened(context, site, name, problems)
+        page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+        for width in WIDTHS:
+            page.set_viewport_size({"width": width, "height": 900})
+            problems += [(name, width, "scrolls sideways")] if page.evaluate(TOO_WIDE) > 1 else []
+            if width == WIDTHS[0]:
+                problems += [(name, "code scrolls", code) for code in page.evaluate(CODE_TOO_WIDE)]
+            like_another = scheme == "dark" and "chapters/" in name and not name.endswith("/training.html")
+            if (options := JUDGED.get((scheme, width))) and not like_another:
+                page.wait_for_timeout(100)  # what appears fades in
+                found = Axe().run(page, context={"exclude": [["mjx-math"]]}, options=options).response["violations"]
+                problems += [
+                    (name, width, v["id"], v["nodes"][0]["target"], len(v["nodes"]))
+                    for v in found
+                    if v["impact"] in ("serious", "critical") or v["id"].startswith(("duplicate-id", "landmark"))
+                ]
+        page.close()
+    assert not problems, "\n".join(map(str, problems))
+    assert not context.asked, context.asked
+
+
+def test_links_and_anchors_lead_somewhere(site):
+    soups = {path: BeautifulSoup(path.read_text(), "html.parser") for path in site.rglob("*.html")}
+    anchors = {path: {e["id"] for e in soup.select("[id]")} for path, soup in soups.items()}
+    broken = []
+    for path, soup in soups.items():
+        ids = [element["id"] for element in soup.select("[id]")]
+        broken += [(path.name, "twice", twice) for twice in {i for i in ids if ids.count(i) > 1}]
+        for element in soup.select("[href], [src]"):
+            link = urlsplit(element.get("href") or element.get("src"))
+            if link.scheme or link.netloc or element.get("rel") == ["canonical"]:
+                continue
+            target = (path.parent / unquote(link.path)).resolve() if link.path else path
+            missing = (
+                unquote(link.fragment) not in anchors.get(target, ()) if target in anchors and link.fragment else False
+            )
+            if not target.is_file() or missing:
+                broken.append((path.name, link.geturl()))
+    assert not broken, broken
+
+
+def test_the_head_of_every_page(site):
+    titles = {}
+    for name in pages(site):
+        head = BeautifulSoup((site / name).read_text(), "html.parser").head
+        assert name not in titles
+        titles[name] = head.title.string
+        assert len(head.select("meta[name=description], meta[property='og:image'], link[rel=canonical]")) == 3, name
+        assert head.select_one("link[rel=canonical]")["href"].endswith(f"/pairloss/{name}")
+    assert len(set(titles.values())) == len(titles), titles
+    assert titles["book/index.html"] == "Pairwise ranking losses"
+    assert {"404.html", "search.html", "genindex.html", "book/api.html"} <= set(titles)
+    assert "/book/api.html</loc>" in (site / "sitemap.xml").read_text()
+
+
+def test_mathematics_only_where_there_is_some(site, context):
+    problems = []
+    for name, expected in {
+        "book/chapters/standard_losses.html": True,
+        "search.html": False,
+        "book/which_loss.html": False,
+    }.items():
+        asked = []
+        context.on("request", lambda request, asked=asked: asked.append(request.url))
+        page = opened(context, site, name, problems)
+        assert any("mathjax" in url for url in asked) == expected, name
+        assert page.locator("mjx-container").count() > 0 if expected else page.locator("mjx-container").count() == 0
+        stops = page.evaluate("[...document.querySelectorAll('mjx-container[tabindex]')].length")
+        assert stops == 0, "formulas are no stops of the tab key"
+        page.close()
+    assert not problems
+
+
+def test_the_keyboard_shows_where_it_is(site, context):
+    page = opened(context, site, "book/chapters/standard_losses.html", [])
+    seen = set()
+    for _ in range(60):
+        page.keyboard.press("Tab")
+        tag, outline = page.evaluate(
+            """() => { const e = document.activeElement, s = getComputedStyle(e);
+            return [e.tagName, s.outlineStyle != 'none' && parseFloat(s.outlineWidth) > 0 || s.boxShadow != 'none'] }"""
+        )
+        assert outline or tag == "BODY", page.evaluate("document.activeElement.outerHTML.slice(0, 200)")
+        seen.add(tag)
+    assert {"A", "BUTTON", "SUMMARY"} <= seen, seen
+
+
+def test_examples_are_copied_without_prompts(site, context):
+    page = opened(context, site, "book/api.html", [])
+    page.evaluate("document.addEventListener('copy', event => (window.copied = event.target.value))")
+    example = page.locator(PROMPTED).first
+    assert ">>>" in example.inner_text()
+    example.hover()
+    example.locator("button.copybtn").click()
+    copied = page.evaluate("window.copied")
+    assert ">>>" not in copied
+    assert copied.splitlines() == [
+        line[4:] for line in example.inner_text().splitlines() if line.startswith((">>> ", "... "))
+    ]
+
+
+def test_paper_is_light_whole_and_unfolded(site, context):
+    page = opened(context, site, "book/chapters/standard_losses.html", [])
+    page.emulate_media(color_scheme="dark", media="print")
+    page.set_viewport_size({"width": 700, "height": 900})
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert page.locator("details:not([open])").count() == 0
+    assert page.locator("h1").is_visible()
+    for element in ("body", "div.cell_input pre", "article"):
+        style = page.evaluate(
+            "e => { const s = getComputedStyle(document.querySelector(e)); return [s.color, s.backgroundColor] }",
+            element,
+        )
+        color, background = ([int(c) for c in re.findall(r"\d+", value)] for value in style)
+        assert max(color[:3]) < 120, (element, style)
+        assert min(background[:3]) > 230 or background[3:] == [0], (element, style)
+    cut = page.evaluate("[...document.querySelectorAll('pre')].filter(e => e.scrollWidth > e.clientWidth + 1).length")
+    assert cut == 0
