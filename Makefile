@@ -14,7 +14,7 @@ book: .venv/ready ## Build the book as HTML, with warnings as errors, and print 
 	@echo "The book: $(CURDIR)/_build/html/index.html"
 
 pdf: book ## Print the whole book into one PDF, linked from its first page (needs Chromium)
-	$(BIN)/python book/pdf.py
+	PYTHONPATH=. $(BIN)/python book/pdf.py
 
 test: export OMP_NUM_THREADS = 1 # tests run side by side, one thread each
 test: .venv/ready ## Run the tests and doctests, then re-run every chapter against its stored outputs
@@ -58,7 +58,7 @@ bench: .venv/ready ## Time the losses beside their published forms
 	$(BIN)/python benchmarks/lists.py
 
 pages: book ## Measure what a reader with a phone waits for, on every page (needs Chromium)
-	$(BIN)/python benchmarks/pages.py
+	PYTHONPATH=. $(BIN)/python benchmarks/pages.py
 
 guide: .venv/ready ## Try every loss in every world and write the page "Which loss when" from the table (about an hour)
 	$(BIN)/python benchmarks/guide.py

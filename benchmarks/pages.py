@@ -7,12 +7,13 @@ with an empty cache for every page; the pages come gzipped, as most hosts send t
 import functools
 import gzip
 import http.server
-import shutil
 import sys
 import threading
 from pathlib import Path
 
 from playwright.sync_api import sync_playwright
+
+from tests.browser import chromium
 
 BOOK = Path(sys.argv[1] if len(sys.argv) > 1 else "_build/html").resolve()
 PAINTED = """() => new Promise(resolve => new PerformanceObserver(list => resolve([
@@ -52,7 +53,7 @@ def main() -> None:
     pages.remove("index.html")  # sends the reader on to book/index.html
     print(f"{'page':45}{'requests':>9}{'kB':>8}{'gzipped':>9}{'first paint':>13}{'largest':>9}")
     with sync_playwright() as p:
-        browser = p.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        browser = p.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
         for name in pages:
             context = browser.new_context(viewport={"width": 390, "height": 844}, device_scale_factor=2, is_mobile=True)
             page = context.new_page()

@@ -1,7 +1,6 @@
 """Print every page of the built book, in the order of its table of contents, into one PDF (make pdf)."""
 
 import io
-import shutil
 from pathlib import Path
 
 import yaml
@@ -9,8 +8,9 @@ from page import link_pdf
 from playwright.sync_api import sync_playwright
 from pypdf import PdfReader, PdfWriter
 
+from tests.browser import chromium
+
 ROOT = Path(__file__).parent.parent
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
 PAPER = {"format": "A4", "margin": dict.fromkeys(("top", "bottom", "left", "right"), "18mm")}
 NUMBER = '<div style="font: 8px sans-serif; width: 100%; text-align: center"><span class="pageNumber"></span></div>'
 STYLE = "body { font: 11pt/1.8 sans-serif } div { display: flex; justify-content: space-between }"
@@ -35,7 +35,7 @@ def main() -> None:
     names = [toc["root"], *(chapter["file"] for part in toc["parts"] for chapter in part["chapters"])]
     printed, titles = [], []
     with sync_playwright() as p:
-        browser = p.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        browser = p.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
         page = browser.new_page(color_scheme="light")
         for name in names:
             page.goto((site / name).with_suffix(".html").as_uri(), wait_until="load")

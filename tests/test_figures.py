@@ -234,7 +234,7 @@ def test_less_motion_for_those_who_asked_for_it(page):
     page.emulate_media(reduced_motion="reduce")
     frame, _ = framed(page, "pull")
     frame.get_by_role("button", name="Let each loss train the pair").click()
-    assert "After 150 steps" in frame.locator(".says").text_content()  # at once
+    assert "After 150 of 150 steps" in frame.locator(".says").text_content()  # at once
     page.emulate_media(reduced_motion="no-preference")
     frame, _ = framed(page, "pull")
     frame.get_by_role("button", name="Let each loss train the pair").click()

@@ -1,39 +1,30 @@
 """The built pages, as readers meet them: in Chromium, from the disk, with the network closed."""
 
-import os
 import re
-import shutil
-import subprocess
-import sys
-from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from bs4 import BeautifulSoup
+from playwright.sync_api import sync_playwright
 
-ROOT = Path(__file__).parent.parent
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
+from tests.browser import chromium
+
 WIDTHS, SCHEMES = (1300, 390), ("light", "dark")
 PROMPTED = "div.highlight-python:has(.gp), div.highlight-default:has(.gp), div.highlight-pycon:has(.gp)"
 
 
 @pytest.fixture(scope="session")
-def site(tmp_path_factory):
-    out = tmp_path_factory.mktemp("book")
-    command = [Path(sys.executable).with_name("jupyter-book"), "build", ".", "--path-output", str(out), "--quiet"]
-    said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
-    assert said.returncode == 0, said.stderr
-    return out / "_build/html"
+def site(built_book):
+    return built_book
 
 
 @pytest.fixture(scope="session")
 def browser():
-    sync_api = pytest.importorskip("playwright.sync_api")
-    with sync_api.sync_playwright() as p:
-        path = CHROMIUM or p.chromium.executable_path
-        if not Path(path).exists():
+    with sync_playwright() as p:
+        if not chromium():
             pytest.skip("needs Chromium: apt-get install chromium")
-        browser = p.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        browser = p.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
         yield browser
         browser.close()
 
@@ -78,8 +69,6 @@ CODE_TOO_WIDE = """() => [...document.querySelectorAll('div.cell_input pre')]
 
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_every_page_at_both_widths(site, context, scheme):
-    from axe_playwright_python.sync_playwright import Axe
-
     problems = []
     for name in pages(site):
         page = opened(context, site, name, problems)

@@ -6,8 +6,9 @@ figure.pairloss-figure{margin:1em 0;padding:0;max-width:760px;font:13px/1.4 syst
 .pairloss-figure svg{display:block;width:100%;height:auto;overflow:visible;touch-action:pan-y}
 .pairloss-figure text{fill:currentColor;font-size:13px}
 .pairloss-figure .bold{font-weight:700}
-.pairloss-figure .handle{cursor:grab;touch-action:none;outline:none}
-.pairloss-figure .handle:focus-visible .ring{stroke:currentColor;stroke-width:2.5}
+.pairloss-figure .handle{cursor:grab;touch-action:none}
+.pairloss-figure .handle:focus:not(:focus-visible){outline:none}
+.pairloss-figure .handle:focus-visible{outline:2.5px solid currentColor}
 .pairloss-figure .controls{display:flex;flex-wrap:wrap;gap:.4em 1em;align-items:center;margin:.4em 0}
 .pairloss-figure label{display:inline-flex;gap:.4em;align-items:center;margin:0}
 .pairloss-figure :is(button,select,input){font:inherit;color:inherit;accent-color:#0072B2;margin:0}
@@ -118,6 +119,8 @@ function bars(state, names, range, colorOf) {
       at = panel({ ...box, x: [-1, count + 0.6], y: range, title, yticks: grid(range[0], range[1], range[1] - range[0]), labels: (v) => number(v, 0) });
       const wide = Math.min(46, (box.width / (count + 1.3)) * 0.7);
       let marks = at.axes + line(box.left, at.Y(state.p), box.left + box.width, at.Y(state.p), `style="stroke:${COLORS[0]}" stroke-width="1.5"`);
+      marks += text(box.left + 4, Math.max(box.top + 12, at.Y(state.p) - 12), `${state.who} ${number(state.p)}`);
+      if (state.margin && box.width > 400 && state.p - 1.5 > range[0]) marks += text(box.left + 4, at.Y(state.p - 1) + 15, "less the margin");
       if (state.margin) marks += line(box.left, at.Y(state.p - 1), box.left + box.width, at.Y(state.p - 1), `style="stroke:${COLORS[0]}" stroke-dasharray="5 4"`);
       state.negatives.forEach((n, k) => {
         const [a, b] = [at.Y(Math.max(n, range[0])), at.Y(range[0])];
@@ -157,7 +160,7 @@ function mount(root, make, data) {
 
   const handles = (figure.handles ?? []).map((handle) => {
     const element = svg.appendChild(document.createElementNS(SVG, "g"));
-    element.innerHTML = `<circle r="20" fill="transparent"/><circle class="ring" r="10" fill="none"/><circle r="7" fill="${handle.color}"/>`;
+    element.innerHTML = `<circle r="20" fill="transparent"/><circle r="7" fill="${handle.color}"/>`;
     const set = (value) => {
       const round = Math.round(value / handle.step) * handle.step;
       running++; // whatever was moving by itself stops

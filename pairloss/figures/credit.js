@@ -1,7 +1,7 @@
 // A pair with partial credit: where does each pair term let it rest?
 const credit = ({ animate }) => {
   const NAMES = Object.keys(TERMS);
-  const state = { p: 1, n: 3, credit: 0.25, trained: null, moved: () => { state.trained = null; } };
+  const state = { p: 1, n: 3, credit: 0.25, trained: null, steps: 0, moved: () => { state.trained = null; } };
   const pair = pairLine(state, ["Star Wars", "Star Trek"], [-2, 4]);
   const d = () => 1 - state.credit;
   const x = () => state.p - state.n;
@@ -18,11 +18,12 @@ const credit = ({ animate }) => {
       { kind: "range", label: "credit", min: 0, max: 0.75, step: 0.05, get: () => state.credit, set: (v) => { state.credit = v; state.trained = null; }, says: (v) => `${number(v, 2)}, d = ${number(1 - v, 2)}` },
       { kind: "button", label: "Let it train", act() {
         state.trained = Object.fromEntries(NAMES.map((name) => [name, x()]));
-        let frames = 0;
+        state.steps = 0;
         animate(() => {
           for (let i = 0; i < 10; i++)
             for (const name of NAMES) state.trained[name] += 0.02 * pairLoss(name, state.trained[name], d()).pull;
-          return ++frames < 200;
+          state.steps += 10;
+          return state.steps < 2000;
         });
       } },
     ],
@@ -42,7 +43,7 @@ const credit = ({ animate }) => {
     says() {
       const start = `x = ${signed(x())}, ideal difference d = ${number(d(), 2)}. `;
       if (state.trained)
-        return start + "After 2,000 steps of 0.02: " + NAMES.map((name) => `${name} at ${signed(at(name), 2)}${Number.isFinite(rest(name)) ? "" : ", still climbing"}`).join("; ") + ".";
+        return start + `After ${state.steps} of 2000 steps of 0.02: ` + NAMES.map((name) => `${name} at ${signed(at(name), 2)}${Number.isFinite(rest(name)) ? "" : ", still climbing"}`).join("; ") + ".";
       return start + NAMES.map((name) => `${name}: loss ${number(pairLoss(name, x(), d()).value, 4)}, ${Number.isFinite(rest(name)) ? `rests at ${number(rest(name), 2)}` : "never rests"}`).join("; ") + ".";
     },
   };

@@ -1,18 +1,18 @@
 // Drag a pair: what each loss makes of it, and how hard it pulls.
 const pull = ({ data, animate }) => {
-  const NAMES = Object.keys(TERMS);
-  const state = { p: 1.5, n: 3, d: 1, squared: true, trained: null, moved: () => { state.trained = null; } };
+  const [NAMES, STEPS] = [Object.keys(TERMS), 150];
+  const state = { p: 1.5, n: 3, d: 1, squared: true, trained: null, steps: 0, moved: () => { state.trained = null; } };
   const pair = pairLine(state, ["Alien", "Legally Blonde"], [-2, 4]);
   const of = (name, x) => pairLoss(name, x, state.d, state.squared && name !== "log BPR");
   const x = () => state.p - state.n;
   const at = (name) => (state.trained ? state.trained[name] : x());
   const train = () => {
     state.trained = Object.fromEntries(NAMES.map((name) => [name, x()]));
-    let steps = 0;
+    state.steps = 0;
     // Gradient descent moves both scores, the positive up and the negative down, so x twice.
     animate(() => {
       for (const name of NAMES) state.trained[name] += 2 * 0.01 * of(name, state.trained[name]).pull;
-      return ++steps < 150;
+      return ++state.steps < STEPS;
     });
   };
   return {
@@ -46,7 +46,7 @@ const pull = ({ data, animate }) => {
     says() {
       const start = `x = ${number(state.p)} − ${number(state.n)} = ${signed(x())}. `;
       if (state.trained)
-        return start + "After 150 steps of 0.01: " + NAMES.map((name) => `${name} at ${signed(at(name), 2)}`).join(", ") + ".";
+        return start + `After ${state.steps} of ${STEPS} steps of 0.01: ` + NAMES.map((name) => `${name} at ${signed(at(name), 2)}`).join(", ") + ".";
       return start + (x() > 0 ? "The right order. " : x() < 0 ? "The wrong order. " : "A tie. ") +
         NAMES.map((name) => `${name}: loss ${number(of(name, x()).value, 4)}, pull ${number(of(name, x()).pull, 2)}`).join("; ") + ".";
     },

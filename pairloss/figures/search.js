@@ -1,6 +1,6 @@
 // WARP's search, a try at a time; the order of the negatives is in the reader's hands.
 const search = () => {
-  const state = { p: 3, negatives: [1, 1.5, 2.5, 4], names: ["Clueless", "Spaceballs", "Star Trek", "Legally Blonde"], shown: 0, items: 30, kind: "log", margin: true };
+  const state = { who: "Star Wars", p: 3, negatives: [1, 1.5, 2.5, 4], names: ["Clueless", "Spaceballs", "Star Trek", "Legally Blonde"], shown: 0, items: 30, kind: "log", margin: true };
   const found = () => warp(state.p, state.negatives, state.items, state.kind);
   const seen = () => Math.min(state.shown, found().tries);
   const chart = bars(state, state.names, [-1, 5], (k) =>
@@ -19,10 +19,7 @@ const search = () => {
     ],
     paint(width) {
       const [box] = tile(width, 1, { height: 220, foot: 92 });
-      let markup = chart.paint(box, "Scores, in the order of the draws");
-      markup += text(box.left + 4, chart.Y(state.p) - 12, `Star Wars ${number(state.p)}`);
-      markup += text(box.left + 4, chart.Y(state.p - 1) + 15, "less the margin");
-      return { markup, height: box.bottom };
+      return { markup: chart.paint(box, "Scores, in the order of the draws"), height: box.bottom };
     },
     says() {
       const { margins, tries, weight, term, value } = found();

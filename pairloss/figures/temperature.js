@@ -1,6 +1,6 @@
 // All draws at once: the temperature says how the softmax divides its pull among them.
 const temperature = () => {
-  const state = { p: 1.5, negatives: DRAWS.map(([, score]) => score), log: 0 };
+  const state = { who: "Alien", p: 1.5, negatives: DRAWS.map(([, score]) => score), log: 0 };
   const names = DRAWS.map(([name]) => name);
   const tau = () => 10 ** state.log;
   const all = () => softmax(state.p, state.negatives, tau());
@@ -14,7 +14,6 @@ const temperature = () => {
     paint(width) {
       const boxes = tile(width, 2, { height: 200, foot: 92 });
       let markup = chart.paint(boxes[0], "Scores");
-      markup += text(boxes[0].left + 4, chart.Y(state.p) - 12, `Alien ${number(state.p)}`);
       const plot = panel({ ...boxes[1], x: [-1, names.length + 0.6], y: [0, 1], title: "Share of the pull", yticks: [0, 0.5, 1], labels: (v) => number(v, 1) });
       const wide = Math.min(46, (boxes[1].width / (names.length + 1.3)) * 0.7);
       markup += plot.axes;
