@@ -144,7 +144,9 @@ def link_pdf(site: Path) -> None:
     """Name the whole book as one file on the first page, where `make pdf` made it."""
     page, pdf = site / "book/index.html", site / "pairloss.pdf"
     if pdf.exists() and pdf.name not in (html := page.read_text()):
-        link = f'<p><a href="../{pdf.name}">The whole book as one PDF</a>, {pdf.stat().st_size / 1e6:.0f} MB.</p>\n'
+        link = (
+            f'<p class="d-print-none"><a href="../{pdf.name}">The whole book as one PDF</a>, to print or to carry.</p>'
+        )
         page.write_text(html.replace('<section id="', f'{link}<section id="', 2).replace(link, "", 1))
 
 
