@@ -16,7 +16,6 @@ book: .venv/ready ## Build the book as HTML, with warnings as errors, and print 
 pdf: book ## Print the whole book into one PDF, linked from its first page (needs Chromium)
 	PYTHONPATH=. $(BIN)/python book/pdf.py
 
-test: export OMP_NUM_THREADS = 1 # tests run side by side, one thread each
 test: .venv/ready ## Run the tests and doctests, then re-run every chapter against its stored outputs
 	$(BIN)/pytest --numprocesses auto
 	$(NBVAL) $(SIDE_BY_SIDE)
@@ -29,7 +28,6 @@ digits: .venv/ready ## Re-run the chapters with two threads and with other vecto
 	OMP_NUM_THREADS=1 ATEN_CPU_CAPABILITY=default $(NBVAL) $(SIDE_BY_SIDE)
 	OMP_NUM_THREADS=1 ATEN_CPU_CAPABILITY=avx2 $(NBVAL) $(SIDE_BY_SIDE)
 
-test-oldest: export OMP_NUM_THREADS = 1
 test-oldest: ## Run the tests and the chapters with the oldest versions that pyproject.toml allows (downloads 4 GB)
 	$(PYTHON) -m venv .venv-oldest
 	{ grep -o '"[A-Za-z_-]\+>=[0-9.]\+' pyproject.toml | sed 's/"//; s/>=/==/'; } | sort -u > .venv-oldest/oldest.txt

@@ -7,6 +7,7 @@ import nbval.plugin
 from tests import pictures
 
 os.environ["TQDM_DISABLE"] = "1"
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # notebooks run side by side
 
 compare_text = nbval.plugin.IPyNbCell.compare_outputs
 
