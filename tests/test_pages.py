@@ -65,6 +65,9 @@ JUDGED = {("light", 1300): ALL, ("light", 390): SHAPE, ("dark", 1300): COLOUR}
 TOO_WIDE = "() => document.documentElement.scrollWidth - document.documentElement.clientWidth"
 CODE_TOO_WIDE = """() => [...document.querySelectorAll('div.cell_input pre')]
     .filter(pre => pre.scrollWidth > pre.clientWidth + 1).map(pre => pre.textContent.slice(0, 60))"""
+# Pictures stand on the ground of the page: no slab behind them.
+SLABS = """() => [...document.querySelectorAll('div.cell_output img, div.cell_output .text_html')]
+    .filter(e => !/, 0\\)$/.test(getComputedStyle(e).backgroundColor)).map(e => e.className || e.alt.slice(0, 40))"""
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
@@ -78,6 +81,7 @@ def test_every_page_at_both_widths(site, context, scheme):
             problems += [(name, width, "scrolls sideways")] if page.evaluate(TOO_WIDE) > 1 else []
             if width == WIDTHS[0]:
                 problems += [(name, "code scrolls", code) for code in page.evaluate(CODE_TOO_WIDE)]
+                problems += [(name, "has a ground of its own", slab) for slab in page.evaluate(SLABS)]
             like_another = scheme == "dark" and "chapters/" in name and not name.endswith("/training.html")
             if (options := JUDGED.get((scheme, width))) and not like_another:
                 page.wait_for_timeout(100)  # what appears fades in

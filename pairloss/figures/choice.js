@@ -18,7 +18,7 @@ const choice = () => {
       Object.entries(taken()).forEach(([rule, k], i) => {
         if (k < 0) return;
         above[k] = (above[k] ?? (width < 560 ? i % 3 : 0)) + 1; // names of neighbours would meet on a phone
-        const [anchor, x] = k > 5 ? ["end", 20] : k < 1 ? ["start", -14] : ["middle", 0];
+        const [anchor, x] = k > 5 ? ["end", 20] : k < 2 ? ["start", -14] : ["middle", 0];
         markup += text(chart.X(k) + x, Math.max(12, chart.Y(state.negatives[k]) - 15 * above[k]), rule, `text-anchor="${anchor}" class="bold"`);
       });
       return { markup, height: box.bottom };

@@ -23,7 +23,7 @@ const list = () => {
       let markup = at.axes;
       names.forEach((name, i) => {
         const x = at.X(state.scores[i]);
-        const right = state.scores[i] > 1.5;
+        const right = state.scores[i] > (width < 560 ? 0.7 : 1.5); // the name stands on the side with room
         markup += text(x + (right ? -16 : 16), row(i) - 10, `${labels[i] ? "+ " : ""}${name}, place ${places(state.scores)[i]}`, `text-anchor="${right ? "end" : "start"}"`);
         results.forEach(({ pulls }, which) => {
           const [y, to] = [row(i) + 6 + 7 * which, px(x + pulls[i] * 0.16 * width)];
