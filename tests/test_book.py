@@ -124,7 +124,7 @@ def test_chapter_follows_the_skeleton(source):
 def test_a_chapter_asks_before_it_tells(source):
     cells = notebook(source).cells
     text = "\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
-    assert re.search(r"^\*About \d+ minutes\. Before it: .*\*$", text, re.MULTILINE)
+    assert re.search(r"^\*\*About \d+ minutes\.\*\* Before it: ", text, re.MULTILINE)
     questions = re.findall(r"^> \*\*Guess first\.\*\* .*\(a\).*\(b\).*\(c\)", text, re.MULTILINE)
     answers = re.findall(r"<summary>Answer</summary>\n\n\*\*\((\w)\)\*\*(.*)\n\n</details>", text)
     pictures_shown = sum("image/png" in o.get("data", {}) for cell in cells for o in cell.get("outputs", []))
