@@ -36,7 +36,8 @@ Scoring twice:
     scoring function instead of scores, it scores all K without gradients, chooses, and scores the chosen ones
     again with gradients: the same loss and the same gradients, without the graph of K · B scores. The function
     must give an item the same score twice, so without dropout and without a cache of what it computed without
-    gradients; it is asked for all ids, masked ones too.
+    gradients; it is asked for all ids, masked ones too, a few rows [k, B] of them at a time where there are many,
+    so that what it makes of an id never stands in memory for all K · B.
 
     >>> users, items = torch.randn(4, 8), torch.randn(100, 8, requires_grad=True)
     >>> def score(ids):

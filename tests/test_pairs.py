@@ -871,6 +871,30 @@ def test_scoring_twice_keeps_no_graph_of_what_was_not_chosen(name):
     assert asked == [((5, 9), False), ((9,), True)]
 
 
+@pytest.mark.parametrize("name", CHOOSING)
+def test_many_negatives_are_scored_a_few_rows_at_a_time(name):
+    """What a model makes of an id never stands in memory for all K · B of them; loss and gradients stay."""
+    generator = torch.Generator().manual_seed(0)
+    b = 2**13 + 1
+    users, items = (torch.randn(n, 3, generator=generator, dtype=torch.float64).requires_grad_() for n in (b, 50))
+    i, j = (torch.randint(50, shape, generator=generator) for shape in ((b,), (5, b)))
+    real = torch.rand(j.shape, generator=generator) < 0.7
+    asked = []
+
+    def score(ids):
+        asked.append(ids.shape)
+        return (users * items[ids]).sum(-1)
+
+    outcomes = []
+    for negatives in (score(j), score):
+        asked.clear()
+        loss = function(name)(score(i), negatives, i, j, negative_mask=real)
+        outcomes.append([loss, *torch.autograd.grad(loss, (users, items))])
+    assert asked == [(b,), (3, b), (2, b), (b,)]
+    for at_once, in_pieces in zip(*outcomes, strict=True):
+        assert_close(in_pieces, at_once, rtol=1e-12, atol=1e-12)
+
+
 def test_scoring_twice_hands_on_the_ids_as_they_are_and_tensors_that_can_be_used_again():
     ids, seen, kept = case("warp_loss"), [], []
     vectors, score = embeddings()
