@@ -31,6 +31,7 @@ from pairloss.pairs import (
 )
 from pairloss.partial_credit import ideal_difference_from_metadata
 from pairloss.ratings import logistic_loss, poisson_loss, regression_loss
+from pairloss.reduction import total_weight
 
 __version__ = "0.1.0"
 
@@ -54,6 +55,7 @@ __all__ = [
     "semi_hard_negatives",
     "first_violation",
     "take_negatives",
+    "total_weight",
     "Interactions",
     "BPRLoss",
     "HingeLoss",

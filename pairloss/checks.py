@@ -188,6 +188,14 @@ def chosen(rows: Any, index: Any) -> None:
         raise ValueError(f"index holds rows from {ends[0]} to {ends[1]}; expected 0 to {rows.shape[0] - 1}")
 
 
+def negative_mask_beside(mask: Any, positive: Tensor) -> None:
+    """``mask`` is None or bool [K, B] beside ``positive`` [B]."""
+    if mask is not None:
+        tensor("negative_mask", mask, "bool", [torch.bool])
+        _at_least_one_row("negative_mask", mask)
+        _columns("negative_mask", mask, positive, "positive_scores")
+
+
 def mask_and_weights(mask: Any, weights: Any, positive: Tensor) -> None:
     """``mask`` is None or bool [B]; ``weights`` is None or numbers ≥ 0, [B]."""
     if mask is not None:

@@ -29,7 +29,8 @@ Shared arguments:
         try. A pair with none is masked.
     squared: whether each pair counts :math:`\ell + \ell^2` (Collie) or :math:`\ell` (Spotlight)
     reduction: "mean", :math:`\sum w \ell / \sum w` over the pairs that count; "sum"; or "none", one
-        value per pair, [B], 0 where masked
+        value per pair, [B], 0 where masked. The mean is that of this call: for a batch in parts, over ranks or
+        passes, see :func:`~pairloss.total_weight`
 
 Scoring twice:
     A loss that chooses one of K negatives, as all but the softmax do, has no gradient for the others. Given a

@@ -73,6 +73,53 @@ class Reducer(NamedTuple):
         return total.to(dtype)
 
 
+def total_weight(
+    positive_scores: Tensor,
+    *,
+    mask: Tensor | None = None,
+    weights: Tensor | None = None,
+    negative_mask: Tensor | None = None,
+) -> Tensor:
+    r"""What the reduction "mean" divides by: :math:`\sum w` over the pairs that count.
+
+    A batch in parts, on several ranks or in several passes, has the mean of the whole only if each part's *sum*
+    is divided by the weight of *all* parts; the mean of their means is another number wherever a mask, weights or
+    a negative_mask leave the parts unequal.
+
+    Args:
+        positive_scores: scores of the positives, [B], or anything floating of their shape; only the shape counts
+        mask, weights, negative_mask: as the loss gets them
+
+    Returns:
+        A scalar, float64, on the device of the scores and without gradient; B where all pairs count alike.
+
+    Raises:
+        TypeError: for a wrong dtype
+        ValueError: for shapes or devices that differ and (on the CPU) weights below 0
+
+    Over several passes, with the weight of all of them in ``whole``, each ``part`` has the loss
+    ``loss(..., reduction="sum") / whole``. Over several ranks, whose gradients DistributedDataParallel averages::
+
+        whole = total_weight(positive_scores, mask=mask, negative_mask=real)
+        torch.distributed.all_reduce(whole)
+        loss = warp_loss(positive_scores, many, n, mask=mask, negative_mask=real, reduction="sum")
+        loss = loss * torch.distributed.get_world_size() / whole.clamp(min=1e-300)
+        loss.backward()
+
+    >>> total_weight(torch.zeros(3), mask=torch.tensor([True, False, True])).item()
+    2.0
+    """
+    checks.positive_scores(positive_scores)
+    checks.mask_and_weights(mask, weights, positive_scores)
+    checks.negative_mask_beside(negative_mask, positive_scores)
+    counts = Reducer(mask, weights, False, "sum").which_count(negative_mask)
+    with torch.no_grad():
+        if weights is None:
+            ones = torch.ones_like(positive_scores, dtype=torch.float64)
+            return _hide(counts, ones).sum()
+        return _hide(counts, weights.double()).sum()
+
+
 def _hide(counts: Tensor | None, values: Tensor) -> Tensor:
     """Put 0 where nothing counts, which cuts the gradient there too."""
     return values if counts is None else values.masked_fill(~counts, 0)
