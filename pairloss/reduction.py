@@ -1,6 +1,6 @@
 """From pairs to one number: mask, sample weights, squares and reduction, written once."""
 
-from typing import Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 import torch
 from torch import Tensor
@@ -11,6 +11,31 @@ from pairloss.terms import PairTerm
 
 Reduction = Literal["mean", "sum", "none"]
 REDUCTIONS = get_args(Reduction)
+
+
+class _SumWithSquares(torch.autograd.Function):
+    """Σ ℓ + ℓ², which keeps nothing but ℓ, and whose backward, 2ℓ + 1, is one kernel instead of three."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(loss: Tensor) -> Tensor:
+        return (loss + 1).mul_(loss).sum()
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:
+        ctx.save_for_backward(*inputs)
+        ctx.save_for_forward(*inputs)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        (loss,) = ctx.saved_tensors
+        return torch.addcmul(gradient, gradient, loss, value=2)
+
+    @staticmethod
+    def jvp(ctx: Any, tangent: Tensor) -> Tensor:
+        (loss,) = ctx.saved_tensors
+        return (tangent * (2 * loss + 1)).sum()
 
 
 class Reducer(NamedTuple):
@@ -44,14 +69,13 @@ class Reducer(NamedTuple):
         dtype = computed_in(positive, negative)
         loss = term(_hide(counts, positive.to(dtype)), _hide(counts, negative.to(dtype)), d)
         if counts is None and self.reduction != "none":
-            loss = loss.reshape(-1)
-            size = loss.shape[0]
+            size = loss.numel()
             if not self.squared:
                 total = loss.sum()
-            elif size < 2**17:
-                total = torch.dot(loss, loss + 1)  # Σ ℓ + ℓ² without a tensor for ℓ²; sums less exactly
-            else:
+            elif torch.compiler.is_compiling():
                 total = (loss * (loss + 1)).sum()
+            else:
+                total = _SumWithSquares.apply(loss)  # type: ignore[no-untyped-call]
             return total if self.reduction == "sum" else total / max(size, 1)
         if self.squared:
             loss = loss * (loss + 1)
