@@ -14,7 +14,7 @@ from torch import Tensor
 
 from pairloss import checks
 from pairloss.interactions import Interactions
-from pairloss.tensors import at, extremes, usable
+from pairloss.tensors import at, extremes, rows_in_a_piece, usable
 
 Scores = Tensor | Sequence[Tensor] | Callable[[Tensor], Tensor]
 
@@ -42,9 +42,9 @@ class Candidates(NamedTuple):
             return rows
         with torch.no_grad(), _uncached_autocast(rows.device.type):
             # What a model makes of an id, dim numbers, is the largest thing in a step, and exists only to be reduced.
-            # So it is asked for a few rows at a time; compiled, a loop over them would be unrolled.
-            few = rows.shape[0] if torch.compiler.is_compiling() else _rows_in_a_piece(rows)
-            pieces = [checks.scored(self.many(piece), piece) for piece in torch.split(rows, max(few, 1))]
+            # So it is asked for a few rows at a time.
+            parts = torch.split(rows, rows_in_a_piece(rows, 2**15, 2**18))
+            pieces = [checks.scored(self.many(part), part) for part in parts]
             return pieces[0] if len(pieces) == 1 else torch.cat(pieces)
 
     def hardest(self, scores: Tensor) -> tuple[Tensor, Tensor]:
@@ -61,11 +61,6 @@ class Candidates(NamedTuple):
             return at(scores, chosen)
         items = at(usable(self.items), chosen)
         return checks.scored(self.many(items), items)
-
-
-def _rows_in_a_piece(rows: Tensor) -> int:
-    """How many rows of ids are scored at once: enough to be worth a call, few enough for the caches of a CPU."""
-    return (2**15 if rows.device.type == "cpu" else 2**18) // max(rows[0].numel(), 1)
 
 
 def _uncached_autocast(device: str) -> AbstractContextManager[object]:

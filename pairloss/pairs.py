@@ -69,7 +69,7 @@ from pairloss import checks, terms
 from pairloss.negatives import Candidates, Scores, first_hit, hardest_negatives
 from pairloss.partial_credit import Credit, Metadata, MetadataWeights
 from pairloss.reduction import Reducer, Reduction
-from pairloss.tensors import at, computed_in
+from pairloss.tensors import computed_in
 
 HardestBy = Literal["score", "violation"]
 HARDEST_BY = get_args(HardestBy)
@@ -398,12 +398,12 @@ def warp_loss(
     scores = candidates.scores(rows)
 
     dtype = computed_in(positive_scores, scores)
-    d = credit.ideal_difference(dtype)
-    chosen, tries, found = first_hit(_violates(positive_scores.to(dtype), scores, d), negative_mask)
+    violates = credit.judged(partial(_violates, positive_scores.detach().to(dtype)), scores, dtype)
+    chosen, tries, found = first_hit(violates, negative_mask)
     weight = _rank_weight(rank_weight, num_items, tries.clamp(min=1), dtype)
     # Where nothing violates, no real negative has a margin above 0; −inf keeps unreal ones out as well.
     negative = candidates.take(scores, chosen).masked_fill(~found, -torch.inf)
-    d = at(d, chosen) if isinstance(d, Tensor) else d
+    d = credit.at(chosen).ideal_difference(dtype)
     return reducer.reduce(partial(_weighted_hinge, weight), positive_scores, negative, d, counts)
 
 
@@ -413,7 +413,6 @@ def _weighted_hinge(weight: Tensor, positive: Tensor, negative: Tensor, d: Tenso
 
 def _violates(positive: Tensor, many: Tensor, d: Tensor | float) -> Tensor:
     """Which of the K margins n − p + d are above 0, [K, B], or NaN, which must stay visible."""
-    positive, many = positive.detach(), many.detach()
     if isinstance(d, Tensor):
         return (many - positive <= -d).logical_not_()
     # One bool for a margin: n > p − d. Beyond 2²⁴ (2⁵³ in float64) p − d may round up to p, hence the step down.
@@ -567,7 +566,7 @@ def _adaptive(
     if hardest_by == "score" or not credit.metadata:
         negative, chosen = candidates.hardest(scores)
     else:
-        chosen = hardest_negatives(scores.to(dtype) + credit.ideal_difference(dtype), candidates.real)
+        chosen = hardest_negatives(credit.judged(torch.add, scores.to(dtype), dtype), candidates.real)
         negative = candidates.take(scores, chosen)
     d = credit.at(chosen).ideal_difference(dtype)
     return reducer.reduce(term, positive, negative, d, counts)

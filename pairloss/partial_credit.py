@@ -1,15 +1,17 @@
 """Partial credit: how far apart should the two items of a pair be, judged by their metadata?"""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from pairloss import checks
-from pairloss.tensors import at, usable
+from pairloss.tensors import at, rows_in_a_piece, usable
 
 Metadata = dict[str, Tensor]
 MetadataWeights = dict[str, float]
+MOST_SUMS = 2**8  # in the table of possible credits, whose index is a byte
 
 
 def ideal_difference_from_metadata(
@@ -85,7 +87,18 @@ class Credit(NamedTuple):
         """The credit of the chosen negatives alone."""
         if self.negative_items is None:
             return self
-        return Credit(self.positive_items, at(self.negative_items, index), self.metadata, self.metadata_weights)
+        return self._replace(negative_items=at(self.negative_items, index))
+
+    def judged(self, judge: Callable[[Tensor, Tensor | float], Tensor], scores: Tensor, dtype: torch.dtype) -> Tensor:
+        """``judge`` of scores [K, B], without gradients, and d; a few rows at a time, so that no d [K, B] is made."""
+        scores = scores.detach()
+        if self.negative_items is None:
+            return judge(scores, 1.0)
+        few = rows_in_a_piece(scores, 2**18, 2**22)
+        parts = (self._replace(negative_items=items) for items in torch.split(self.negative_items, few))
+        rows = torch.split(scores, few)
+        judged = [judge(s, part.ideal_difference(dtype)) for s, part in zip(rows, parts, strict=True)]
+        return judged[0] if len(judged) == 1 else torch.cat(judged)
 
     def ideal_difference(self, dtype: torch.dtype) -> Tensor | float:
         """d of each pair, or 1.0 without metadata."""
@@ -98,11 +111,22 @@ class Credit(NamedTuple):
 def _ideal_difference(
     positive_items: Tensor, negative_items: Tensor, metadata: Metadata, weights: MetadataWeights, dtype: torch.dtype
 ) -> Tensor:
-    # In float64, and rounded once: the credit of several kinds adds up without drift.
-    d = torch.ones_like(negative_items, dtype=torch.float64)
+    # In float64, and rounded once: the credit of several kinds adds up without drift. The 2^m sums that m kinds of
+    # codes can come to stand in a table, so that only labels, whose match is any fraction, need float64 for each pair.
+    # Bit 0 of its index is the same item on both sides, which leaves nothing of 1; below 0 there is but rounding.
+    sums = torch.arange(1, -1, -1, dtype=torch.float64, device=negative_items.device)
+    index, rest = (positive_items == negative_items).to(torch.uint8), None
     for name, table in metadata.items():
-        d = torch.add(d, _match(table, positive_items, negative_items), alpha=-float(weights[name]))
-    return d.relu_().to(dtype).masked_fill_(positive_items == negative_items, 0)
+        match, weight = _match(table, positive_items, negative_items), float(weights[name])
+        if match.dtype == torch.bool and len(sums) < MOST_SUMS:
+            index = torch.add(index, match.to(torch.uint8), alpha=len(sums))
+            sums = torch.cat([sums, sums - weight])
+        else:
+            rest = match.double() * weight if rest is None else rest.add(match, alpha=weight)
+    if rest is None:
+        sums = sums.relu_().to(dtype)
+    d = sums.index_select(0, index.reshape(-1).int()).reshape(index.shape)
+    return d if rest is None else (d - rest).relu_().to(dtype)
 
 
 def _match(table: Tensor, positive_items: Tensor, negative_items: Tensor) -> Tensor:

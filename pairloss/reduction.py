@@ -4,6 +4,7 @@ from typing import Any, Literal, NamedTuple, get_args
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
 from pairloss import checks
 from pairloss.tensors import computed_in
@@ -14,28 +15,28 @@ REDUCTIONS = get_args(Reduction)
 
 
 class _SumWithSquares(torch.autograd.Function):
-    """Σ ℓ + ℓ², which keeps nothing but ℓ, and whose backward, 2ℓ + 1, is one kernel instead of three."""
-
-    generate_vmap_rule = True
+    """Σ ℓ + ℓ², without a tensor for ℓ², and with a backward, 2ℓ + 1, of one kernel instead of three."""
 
     @staticmethod
-    def forward(loss: Tensor) -> Tensor:
-        return (loss + 1).mul_(loss).sum()
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:
-        ctx.save_for_backward(*inputs)
-        ctx.save_for_forward(*inputs)
+    def forward(ctx: Any, loss: Tensor) -> Tensor:
+        ctx.save_for_backward(loss)
+        # A dot product sums one by one, so over pieces, or the last digits of a long one are lost.
+        parts = torch.split(loss.reshape(-1), 2**15 if loss.device.type == "cpu" else loss.numel())
+        return torch.stack([torch.dot(part, part) for part in parts]).sum() + loss.sum()
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
         (loss,) = ctx.saved_tensors
         return torch.addcmul(gradient, gradient, loss, value=2)
 
-    @staticmethod
-    def jvp(ctx: Any, tangent: Tensor) -> Tensor:
-        (loss,) = ctx.saved_tensors
-        return (tangent * (2 * loss + 1)).sum()
+
+# Without the name, in a version of torch to come, what is plain serves as well.
+_transformed = getattr(torch._C, "_are_functorch_transforms_active", lambda: True)
+
+
+def _only_backward(loss: Tensor) -> bool:
+    """Whether nothing but ``backward`` will ask for derivatives: no torch.func, no torch.compile, no tangent."""
+    return not (torch.compiler.is_compiling() or _transformed() or forward_ad.unpack_dual(loss).tangent is not None)  # type: ignore[no-untyped-call]
 
 
 class Reducer(NamedTuple):
@@ -72,10 +73,13 @@ class Reducer(NamedTuple):
             size = loss.numel()
             if not self.squared:
                 total = loss.sum()
-            elif torch.compiler.is_compiling():
-                total = (loss * (loss + 1)).sum()
-            else:
+            elif size < 2**17:  # a call of the function is 30 µs of Python
+                loss = loss.reshape(-1)
+                total = torch.dot(loss, loss + 1)
+            elif _only_backward(loss):
                 total = _SumWithSquares.apply(loss)  # type: ignore[no-untyped-call]
+            else:
+                total = (loss * (loss + 1)).sum()
             return total if self.reduction == "sum" else total / max(size, 1)
         if self.squared:
             loss = loss * (loss + 1)

@@ -41,3 +41,13 @@ def extremes(values: Tensor) -> tuple[float, float] | None:
         return lowest.item(), highest.item()
     except RuntimeError:  # inside vmap a value cannot be read
         return None
+
+
+def rows_in_a_piece(rows: Tensor, cpu: int, gpu: int) -> int:
+    """How many of K rows are worked on at once: about ``cpu`` entries or ``gpu``, enough to be worth a call.
+
+    On a CPU few enough for its caches. Compiled all rows: a loop over pieces would be unrolled.
+    """
+    if torch.compiler.is_compiling():
+        return rows.shape[0]
+    return max((cpu if rows.device.type == "cpu" else gpu) // max(rows[0].numel(), 1), 1)

@@ -18,14 +18,13 @@ PairTerm = Callable[[Tensor, Tensor, Tensor | float], Tensor]
 def bpr(positive: Tensor, negative: Tensor, d: Tensor | float) -> Tensor:
     """Sigmoid: ℓ = d − σ(positive − negative)."""
     # d − σ(x) is written σ(−x) − (1 − d): near a satisfied pair, 1 − σ(x) would cancel to 0.
-    loss = (negative - positive).sigmoid_()
+    loss = (negative - positive).sigmoid()
     return loss - (1 - d) if isinstance(d, Tensor) else loss
 
 
 def hinge(positive: Tensor, negative: Tensor, d: Tensor | float) -> Tensor:
     """Hinge: ℓ = max(0, d − (positive − negative)); the gradient at the corner is 0."""
-    short = negative - positive
-    return (short + d if isinstance(d, Tensor) else short.add_(d)).relu_()
+    return functional.relu(negative - positive + d)
 
 
 def log_bpr(positive: Tensor, negative: Tensor, d: Tensor | float) -> Tensor:

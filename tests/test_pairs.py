@@ -618,6 +618,39 @@ def test_the_squared_path_of_large_batches_equals_the_terms(name, size):
     assert_close(function(name)(**batch, squared=True), (plain + plain**2).sum() / size, rtol=1e-12, atol=0)
 
 
+def test_large_batches_have_derivatives_of_every_kind():
+    """Forward, reverse, one over the other and batched, where sum and squares are one function of its own."""
+    size = 2**17 + 3
+    p, n = (x[:, 0] for x in torch.randn(2, size, 1, dtype=torch.float64, generator=torch.Generator().manual_seed(0)))
+
+    def ours(shift):
+        return pairloss.bpr_loss(p + shift * p.cos(), n)
+
+    def plain(shift):
+        loss = torch.sigmoid(n - p - shift * p.cos())
+        return (loss + loss**2).mean()
+
+    at = tensor(0.3, dtype=torch.float64)
+    forward, reverse = torch.func.jacfwd, torch.func.jacrev
+    for derivative in (forward, reverse):
+        assert_close(derivative(ours)(at), derivative(plain)(at))
+        for second in (forward, reverse):
+            assert_close(second(derivative(ours))(at), second(derivative(plain))(at))
+    shifts = tensor([0.0, 0.5, -1.0], dtype=torch.float64)
+    assert_close(torch.func.vmap(reverse(ours))(shifts), torch.stack([reverse(plain)(shift) for shift in shifts]))
+
+
+@pytest.mark.parametrize("name", CHOOSING)
+def test_credit_a_few_rows_at_a_time_is_that_of_each_row(name):
+    """K · B beyond one piece: as equal as if each pair stood alone."""
+    batch, options = case(name, k=5, b=2**17 + 1), tables("three")
+    for choice in entry(name).choices:
+        whole = function(name)(**batch, **options, **choice, reduction="none")
+        some = [0, 1, 12_345, 2**17]
+        parts = {key: value[..., some] for key, value in batch.items()}
+        assert_close(whole[some], function(name)(**parts, **options, **choice, reduction="none"), rtol=0, atol=0)
+
+
 @pytest.mark.parametrize("name", PAIRS)
 def test_float16_weights_on_a_large_batch_do_not_overflow(name):
     batch = case(name, k=2, b=70_000)

@@ -62,6 +62,26 @@ def test_default_dtype_rounded_once(dtype):
     assert_close(d, torch.full((6,), 1 - 0.1 - 0.2 - 0.3, dtype=torch.float64).to(dtype), rtol=0, atol=0)
 
 
+@pytest.mark.parametrize("kinds", [1, 2, 7, 8, 12])
+@pytest.mark.parametrize("labels", [False, True])
+def test_any_number_of_kinds_is_rounded_once(kinds, labels):
+    generator = torch.Generator().manual_seed(kinds)
+    metadata = {f"kind {k}": torch.randint(2, (30,), generator=generator) for k in range(kinds)}
+    weights = {name: 0.7 / kinds for name in metadata}
+    if labels:  # between the others, as a dict may have them
+        metadata = {"labels": torch.rand(30, 5, generator=generator) < 0.5} | metadata
+        weights["labels"] = 0.3
+    positive, negative = torch.randint(30, (2, 400), generator=generator)
+    expected = [
+        ideal_difference(p, n, metadata, weights) for p, n in zip(positive.tolist(), negative.tolist(), strict=True)
+    ]
+    expected = tensor(expected, dtype=torch.float64)
+    assert len(expected.unique()) >= min(kinds + 2, 10)  # few matches, many, and the same item
+    d = ideal_difference_from_metadata(positive, negative, metadata, weights)
+    # Once: no further from the exact sum than the nearest float32, but for the last digit of a float64.
+    assert ((d.double() - expected).abs() <= (expected.float().double() - expected).abs() + 1e-15).all()
+
+
 def test_vmap_over_either_side_alone():
     table, weight = {"genre": torch.arange(6) % 2}, {"genre": 0.5}
     both = torch.stack([ITEMS, ITEMS.roll(2)])
