@@ -73,7 +73,8 @@ def _outside(values: Tensor, low: float, high: float) -> tuple[float, float] | N
     return ends if ends is not None and not (low <= ends[0] and ends[1] <= high) else None
 
 
-def _true(condition: Tensor) -> bool:
+def true(condition: Tensor) -> bool:
+    """Whether ``condition`` can be read and is true."""
     try:
         return bool(condition)
     except RuntimeError:  # inside vmap a value cannot be read
@@ -332,20 +333,20 @@ def only_values(name: str, values: Tensor, allowed: tuple[int, ...]) -> None:
         # In int64: a uint8 of 255 would pass as -1.
         values = values if values.is_floating_point() else values.long()
         others = torch.stack([values != value for value in allowed]).all(0)
-        if _true(others.any()):
+        if true(others.any()):
             other = values[others].reshape(-1)[0].item()
             raise ValueError(f"{name} holds {other:g}; expected only {', '.join(map(str, allowed))}")
 
 
 def none_below_0(name: str, values: Tensor) -> None:
     """``values`` are at least 0, as far as they can be read; a NaN passes and stays visible in the loss."""
-    if readable(values) and _true((usable(values) < 0).any()):
+    if readable(values) and true((usable(values) < 0).any()):
         raise ValueError(f"{name} go down to {usable(values).min().item():g}; expected none below 0")
 
 
 def above_zero(name: str, values: Tensor, hint: str) -> None:
     """``values`` are above 0, as far as they can be read."""
-    if readable(values) and _true((values <= 0).any()):
+    if readable(values) and true((values <= 0).any()):
         raise ValueError(f"{name} go down to {values.min().item():g}; expected all above 0: {hint}")
 
 
@@ -419,7 +420,7 @@ def sampling(users: Any, interactions: Any, num_negatives: Any, weights: Any) ->
     _same_device("interactions", interactions, "positive_users", users)
     count("num_negatives", num_negatives, 1)
     dense = interactions.layout == torch.strided
-    if dense and interactions.is_floating_point() and readable(interactions) and _true(interactions.isnan().any()):
+    if dense and interactions.is_floating_point() and readable(interactions) and true(interactions.isnan().any()):
         raise ValueError("interactions holds NaN; expected 0 where there was none and another number where there was")
     if ends := _outside(usable(users), 0, interactions.shape[0] - 1):
         raise ValueError(

@@ -49,7 +49,7 @@ class Candidates(NamedTuple):
 
     def hardest(self, scores: Tensor) -> tuple[Tensor, Tensor]:
         """The scores [B], with gradients, and the rows of the negatives that score highest."""
-        if callable(self.many) or self.real is not None:
+        if callable(self.many) or self.real is not None or _collides(scores):
             chosen = hardest_negatives(scores, self.real)
             return self.take(scores, chosen), chosen
         best = scores.max(0)  # both in one pass
@@ -280,7 +280,22 @@ def hardest_negatives(many_negative_scores: Tensor, negative_mask: Tensor | None
         # A real negative that scores −inf must still beat one that is not real.
         lowest = torch.finfo(many.dtype).min
         many = many.clamp(min=lowest).masked_fill(~negative_mask, -torch.inf)
+    if _collides(many):
+        best = many.amax(0)
+        if checks.true(best.isnan().logical_not_().all()):
+            return first_hit(many == best, None)[0]
     return many.max(0).indices
+
+
+def _collides(many: Tensor) -> bool:
+    """Whether a walk down a column, which is what ``max`` with indices does, meets the same few lines of the cache.
+
+    They are 4096 bytes apart, for B = 16,384 as for other powers of 2, and two passes along the rows are up to four
+    times faster.
+    """
+    if torch.compiler.is_compiling() or many.device.type != "cpu" or many.numel() < 2**17:
+        return False
+    return many[0].numel() * many.element_size() % 4096 == 0
 
 
 def semi_hard_negatives(

@@ -57,6 +57,22 @@ def test_hardest_negatives_equals_a_loop(k, masked):
         assert index[b].item() == (max(real, key=lambda i: column[i]) if real else 0)
 
 
+@pytest.mark.parametrize("b", [1000, 1024, 2048])  # the last two walk in steps of 4096 bytes
+@pytest.mark.parametrize("odd", [None, float("inf"), -float("inf"), float("nan")])
+def test_many_hardest_negatives_are_those_that_numpy_finds(b, odd):
+    scores, mask = draw(b, 140, b)
+    if odd is not None:
+        scores[3, ::3] = scores[7, ::3] = scores[:, 5] = odd
+        scores[2, ::3] = float("inf")
+    assert (
+        hardest_negatives(scores).tolist() == scores.numpy().argmax(0).tolist()
+    )  # the first of equals, a NaN above all
+    lowest = scores.clamp(min=-1e30).masked_fill(~mask, -float("inf"))
+    assert hardest_negatives(scores, mask).tolist() == lowest.numpy().argmax(0).tolist()
+    both = torch.stack([scores, scores.flip(0)])
+    assert torch.func.vmap(hardest_negatives)(both).tolist() == both.numpy().argmax(1).tolist()
+
+
 def test_indices_carry_no_gradient():
     scores = torch.randn(3, 4, requires_grad=True)
     assert not hardest_negatives(scores).requires_grad

@@ -638,6 +638,11 @@ def test_large_batches_have_derivatives_of_every_kind():
             assert_close(second(derivative(ours))(at), second(derivative(plain))(at))
     shifts = tensor([0.0, 0.5, -1.0], dtype=torch.float64)
     assert_close(torch.func.vmap(reverse(ours))(shifts), torch.stack([reverse(plain)(shift) for shift in shifts]))
+    shift = at.clone().requires_grad_()
+    for loss in (ours, plain):
+        (once,) = torch.autograd.grad(loss(shift), shift, create_graph=True)
+        twice = torch.autograd.grad(once, shift)[0]
+        assert_close(torch.stack([once, twice]), torch.stack([reverse(plain)(at), reverse(reverse(plain))(at)]))
 
 
 @pytest.mark.parametrize("name", CHOOSING)
