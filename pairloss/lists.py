@@ -5,17 +5,20 @@ only items of one group are compared, so that many lists (the users of a batch, 
 """
 
 import math
-from typing import Literal, NamedTuple, get_args
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple, get_args
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from pairloss import checks
-from pairloss.tensors import computed_in, extremes, usable
+from pairloss.tensors import computed_in, extremes, only_backward, usable
 
 ListReduction = Literal["mean", "sum"]
 LIST_REDUCTIONS = get_args(ListReduction)
+PIECE = 2**18  # pairs that are looked at together
+Index = Tensor | tuple[slice | None, slice | None]
 
 
 def pairwise_hinge_loss(
@@ -218,6 +221,7 @@ def lambdarank_loss(
     *,
     groups: Tensor | None = None,
     sigma: float = 1.0,
+    at: int | None = None,
     reduction: ListReduction = "mean",
 ) -> Tensor:
     r"""LambdaRank: the logistic loss of each pair, weighted by what a swap would do to NDCG.
@@ -225,15 +229,19 @@ def lambdarank_loss(
     .. math:: L = \sum_{y_i > y_j} |\Delta \text{NDCG}_{ij}| \log(1 + e^{-\sigma (s_i - s_j)})
 
     with gains :math:`2^y - 1` and discounts :math:`1 / \log_2(1 + \text{rank})`, ranks by score within
-    the group, ties in the order given. The weights carry no gradient. It looks at every pair of a
-    group: O(Σ size²) time and memory over groups of any sizes, with no padding.
+    the group, ties in the order given. The weights carry no gradient. ``at=k`` is the same of NDCG@k, whose
+    discounts beyond rank k are 0: only pairs with an item among the first k count, which is what the first
+    screen of a long list asks for. Over groups of any sizes, with no padding, in O(Σ size²) time, or
+    O(k · L), and in O(L) memory: pairs are looked at a piece at a time. (A second derivative, torch.func and
+    torch.compile take all of them at once.)
 
     Args:
         scores: scores, [L] floating
         labels: labels y ≥ 0, [L], bool or any real dtype
         groups: ids of the groups, [L] integer, or None for one list. With groups the loss waits for a
-            GPU once, to learn their sizes, and cannot be compiled into one graph.
+            GPU, to learn their sizes, and cannot be compiled into one graph.
         sigma: the steepness σ > 0
+        at: k, at least 1, or None for the whole list
         reduction: "mean", over all groups, those without a pair included, or "sum"
 
     Returns:
@@ -241,8 +249,8 @@ def lambdarank_loss(
 
     Raises:
         TypeError: for a wrong type or dtype
-        ValueError: for shapes or devices that differ, a sigma that is not above 0, an unknown
-            reduction and (on the CPU) labels that are not finite numbers of at least 0
+        ValueError: for shapes or devices that differ, a sigma that is not above 0, an ``at`` below 1,
+            an unknown reduction and (on the CPU) labels that are not finite numbers of at least 0
 
     See Also:
         :func:`~pairloss.pairwise_hinge_loss`, every pair alike; :func:`~pairloss.warp_loss`, which estimates
@@ -257,42 +265,99 @@ def lambdarank_loss(
     """
     checks.listed(scores, labels, groups)
     sigma = checks.number("sigma", sigma, above_0=True)
+    if at is not None:
+        checks.count("at", at, 1)
     checks.choice("reduction", reduction, LIST_REDUCTIONS)
     dtype = computed_in(scores)
     s, y = scores.to(dtype), usable(labels).to(dtype)
     length = len(s)
     index = torch.arange(length, device=s.device)
+    # From here on everything stands by group and, there, by falling score: an item's place is its rank.
+    order = s.detach().sort(descending=True, stable=True).indices
     if groups is None:
         group, num_groups, first = torch.zeros_like(index), min(length, 1), torch.zeros_like(index)
-        i, j = index.unsqueeze(1), index.unsqueeze(0)
     else:
-        groups = usable(groups)
-        order = groups.sort(stable=True).indices
-        s, y = s[order], y[order]
-        _, group, sizes = torch.unique_consecutive(groups[order], return_inverse=True, return_counts=True)
+        ids = usable(groups)
+        order = order[ids[order].sort(stable=True).indices]
+        _, group, sizes = torch.unique_consecutive(ids[order], return_inverse=True, return_counts=True)
         num_groups, first = len(sizes), (sizes.cumsum(0) - sizes)[group]
-        # Each item beside each item of its group, as one flat list.
-        i = index.repeat_interleave(sizes[group])
-        j = torch.arange(len(i), device=s.device) - (sizes[group].cumsum(0) - sizes[group])[i] + first[i]
-
-    def discount_by(values: Tensor) -> Tensor:
-        """1 / log2(1 + rank), ranks by falling values within the group."""
-        by_value = values.detach().sort(descending=True, stable=True).indices
-        order = by_value[group[by_value].sort(stable=True).indices]
-        rank = torch.zeros_like(index).scatter(0, order, index) - first + 1
-        return 1 / torch.log2(1 + rank.to(dtype))
-
+    s, y, rank = s[order], y[order], index - first + 1
+    discount = 1 / torch.log2(1 + rank.to(dtype))
+    if at is not None:
+        discount = discount.masked_fill(rank > at, 0)
     # (2^y − 1) / 2^highest: NDCG is a ratio, and a label of 128 alone would be beyond float32.
     highest = torch.zeros(num_groups, dtype=dtype, device=s.device).scatter_reduce(0, group, y, "amax")[group]
     gain = -torch.exp2(y - highest) * torch.expm1(-math.log(2) * y)
-    ideal = torch.zeros(num_groups, dtype=dtype, device=s.device)
-    ideal = ideal.index_add(0, group, gain * discount_by(y))
-    ideal = ideal.masked_fill(ideal == 0, 1)[group]
-    discount = discount_by(s)
-    delta = ((gain[i] - gain[j]) * (discount[i] - discount[j])).abs() / ideal[i]
-    higher = y[i] > y[j]
-    # log(1 + e^{−z}), linear to the last float64 digit below −40; pairs that do not count meet no gradient, and
-    # equal scores are a tie, at infinity too.
-    gap = (s[j] - s[i]).masked_fill(~higher | ((s[j] == s[i]) & s[i].isinf()), 0)
-    total = (delta.masked_fill(~higher, 0) * functional.softplus(sigma * gap, threshold=40)).sum()
+    best = y.sort(descending=True, stable=True).indices
+    best = best[group[best].sort(stable=True).indices]
+    ideal = torch.zeros(num_groups, dtype=dtype, device=s.device).index_add(0, group, gain[best] * discount)
+    share = gain / ideal.masked_fill(ideal == 0, 1)[group]
+
+    def of_pairs(s: Tensor, i: Index, j: Index) -> Tensor:
+        """The sum over pairs of an item i and one of its group behind it; a j that is not behind it adds nothing."""
+        (s_i, share_i, discount_i), (s_j, share_j, discount_j) = (
+            [part[k] if isinstance(k, tuple) else part.index_select(0, k) for part in (s, share, discount)]
+            for k in (i, j)
+        )
+        ahead = share_i - share_j
+        delta = ahead.abs() * functional.relu(discount_i - discount_j)
+        # What does not count meets no gradient, and equal scores are a tie, at infinity too.
+        lead = (s_i - s_j).masked_fill((delta == 0) | ((s_i == s_j) & s_i.isinf()), 0)
+        # log(1 + e^{−z}), linear to the last float64 digit below −40
+        return (delta * functional.softplus(-sigma * ahead.sign() * lead, threshold=40)).sum()
+
+    if groups is None:
+        pieces = _triangle(length, length if at is None else min(at, length))
+    else:
+        pieces = _behind(index, sizes[group] - rank if at is None else (sizes[group] - rank).where(rank <= at, 0))
+    if len(pieces) > 1 and only_backward(s):
+        total: Tensor = _InPieces.apply(s, of_pairs, pieces)  # type: ignore[no-untyped-call]
+    else:
+        total = sum((of_pairs(s, *piece) for piece in pieces), s[:0].sum())
     return total / max(num_groups, 1) if reduction == "mean" else total
+
+
+class _InPieces(torch.autograd.Function):
+    """Σ f(s, piece), of which nothing but s and the gradient is kept; a second derivative takes them all at once."""
+
+    @staticmethod
+    def forward(ctx: Any, s: Tensor, f: Callable[..., Tensor], pieces: list[tuple[Index, Index]]) -> Tensor:
+        leaf = s.detach().requires_grad_(ctx.needs_input_grad[0])
+        total, slope = s.new_zeros(()), torch.zeros_like(s)
+        for piece in pieces:
+            with torch.set_grad_enabled(leaf.requires_grad):
+                value = f(leaf, *piece)
+            total += value.detach()
+            if leaf.requires_grad:
+                slope += torch.autograd.grad(value, leaf)[0]
+        ctx.save_for_backward(s, slope)
+        ctx.sum = f, pieces
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        s, slope = ctx.saved_tensors
+        if torch.is_grad_enabled():
+            f, pieces = ctx.sum
+            total = torch.stack([f(s, *piece) for piece in pieces]).sum()
+            slope = torch.autograd.grad(total, s, create_graph=True)[0]
+        of_s: Tensor = gradient * slope
+        return of_s, None, None
+
+
+def _triangle(length: int, rows: int) -> list[tuple[Index, Index]]:
+    """Each of the first ``rows`` items, [.., 1], beside all from there on, [1, ..], about ``PIECE`` pairs a piece."""
+    few = max(rows, 1) if torch.compiler.is_compiling() else max(PIECE // max(length, 1), 1)
+    starts = range(0, max(rows, 1), few)
+    return [((slice(a, min(a + few, rows)), None), (None, slice(a, None))) for a in starts]
+
+
+def _behind(index: Tensor, counts: Tensor) -> list[tuple[Index, Index]]:
+    """Each item beside the ``counts`` that follow it, as two flat lists, about ``PIECE`` pairs a piece."""
+    before = counts.cumsum(0) - counts
+    _, items_of_a_piece = torch.unique_consecutive(before // PIECE, return_counts=True)
+    pieces: list[tuple[Index, Index]] = []
+    for items in torch.split(index, items_of_a_piece.tolist()):
+        i = items.repeat_interleave(counts[items])
+        pieces.append((i, i + 1 + torch.arange(len(i), device=i.device) - (before[i] - before[items[0]])))
+    return pieces

@@ -4,10 +4,9 @@ from typing import Any, Literal, NamedTuple, get_args
 
 import torch
 from torch import Tensor
-from torch.autograd import forward_ad
 
 from pairloss import checks
-from pairloss.tensors import computed_in
+from pairloss.tensors import computed_in, only_backward
 from pairloss.terms import PairTerm
 
 Reduction = Literal["mean", "sum", "none"]
@@ -28,15 +27,6 @@ class _SumWithSquares(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
         (loss,) = ctx.saved_tensors
         return torch.addcmul(gradient, gradient, loss, value=2)
-
-
-# Without the name, in a version of torch to come, what is plain serves as well.
-_transformed = getattr(torch._C, "_are_functorch_transforms_active", lambda: True)
-
-
-def _only_backward(loss: Tensor) -> bool:
-    """Whether nothing but ``backward`` will ask for derivatives: no torch.func, no torch.compile, no tangent."""
-    return not (torch.compiler.is_compiling() or _transformed() or forward_ad.unpack_dual(loss).tangent is not None)  # type: ignore[no-untyped-call]
 
 
 class Reducer(NamedTuple):
@@ -76,7 +66,7 @@ class Reducer(NamedTuple):
             elif size < 2**17:  # a call of the function is 30 µs of Python
                 loss = loss.reshape(-1)
                 total = torch.dot(loss, loss + 1)
-            elif _only_backward(loss):
+            elif only_backward(loss):
                 total = _SumWithSquares.apply(loss)  # type: ignore[no-untyped-call]
             else:
                 total = (loss * (loss + 1)).sum()

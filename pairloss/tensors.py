@@ -2,6 +2,7 @@
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
 FLOATS = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
 UNSIGNED = (torch.uint64, torch.uint32, torch.uint16)  # torch can store these, but neither compare nor look up
@@ -51,3 +52,14 @@ def rows_in_a_piece(rows: Tensor, cpu: int, gpu: int) -> int:
     if torch.compiler.is_compiling():
         return rows.shape[0]
     return max((cpu if rows.device.type == "cpu" else gpu) // max(rows[0].numel(), 1), 1)
+
+
+# Without the name, in a version of torch to come, what is plain serves as well.
+_transformed = getattr(torch._C, "_are_functorch_transforms_active", lambda: True)
+
+
+def only_backward(values: Tensor) -> bool:
+    """Whether nothing but ``backward`` will ask for derivatives: no torch.compile, no torch.func, no tangent."""
+    if torch.compiler.is_compiling() or _transformed():
+        return False
+    return forward_ad.unpack_dual(values).tangent is None  # type: ignore[no-untyped-call]

@@ -63,7 +63,11 @@ LISTS = {
     "pairwise_hinge_loss": ListLoss(
         oracles.pairwise_hinge, ({}, {"power": 2}, {"margin": 0.5}, {"margin": 2.0, "power": 2}, {"margin": 0.0})
     ),
-    "lambdarank_loss": ListLoss(oracles.lambdarank, ({}, {"sigma": 0.5}, {"sigma": 3.0}), ties_by_order=True),
+    "lambdarank_loss": ListLoss(
+        oracles.lambdarank,
+        ({}, {"sigma": 0.5}, {"sigma": 3.0}, {"at": 1}, {"at": 3, "sigma": 2.0}, {"at": 100}),
+        ties_by_order=True,
+    ),
 }
 # Tested in files of their own, against arithmetic: no items, no credit.
 PLAIN = ["pointwise_loss", "logistic_loss", "poisson_loss", "regression_loss"]

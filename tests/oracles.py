@@ -167,19 +167,19 @@ def _dcg(labels):
     return math.fsum((2**y - 1) / math.log2(2 + place) for place, y in enumerate(labels))
 
 
-def lambdarank(scores, labels, groups=None, sigma=1.0, reduction="mean"):
-    """ΔNDCG as NDCG of the list before and after the swap."""
+def lambdarank(scores, labels, groups=None, sigma=1.0, at=None, reduction="mean"):
+    """ΔNDCG, or ΔNDCG@at, as that of the list before and after the swap."""
     groups = groups or [0] * len(scores)
     totals = []
     for group in sorted(set(groups)):
         members = [i for i in range(len(scores)) if groups[i] == group]
         ranked = sorted(members, key=lambda i: -scores[i])
-        ideal = _dcg(sorted((labels[i] for i in members), reverse=True)) or 1.0
+        ideal = _dcg(sorted((labels[i] for i in members), reverse=True)[:at]) or 1.0
         total = 0.0
         for i, j in itertools.product(members, repeat=2):
             if labels[i] > labels[j]:
                 swapped = [{i: j, j: i}.get(k, k) for k in ranked]
-                delta = abs(_dcg([labels[k] for k in ranked]) - _dcg([labels[k] for k in swapped])) / ideal
+                delta = abs(_dcg([labels[k] for k in ranked[:at]]) - _dcg([labels[k] for k in swapped[:at]])) / ideal
                 z = -sigma * (scores[i] - scores[j])
                 total += delta * (max(z, 0) + math.log1p(math.exp(-abs(z))))
         totals.append(total)

@@ -12,6 +12,7 @@ from torch.testing import assert_close
 
 import pairloss
 from pairloss import lambdarank_loss, pairwise_hinge_loss
+from pairloss import lists as lists_module
 from tests import oracles
 from tests.cases import LISTS
 
@@ -132,6 +133,43 @@ def test_padding_changes_nothing_wherever_it_stands():
             slopes = torch.autograd.grad(loss, s)[0].tolist()
             assert slopes.pop(place) == 0
             assert_close(tensor([loss.item(), *slopes]), tensor(expected), rtol=1e-6, atol=0)
+
+
+@pytest.mark.parametrize("choice", [{}, {"at": 2}, {"at": 7}])
+@pytest.mark.parametrize("grouped", [False, True])
+@pytest.mark.parametrize("piece", [1, 20])
+def test_lambdarank_a_piece_at_a_time_is_that_of_all_pairs(monkeypatch, choice, grouped, piece):
+    """Value, gradient and Hessian, which pieces take from sums of their own."""
+    generator = torch.Generator().manual_seed(piece)
+    s = torch.randn(17, generator=generator, dtype=torch.float64).mul(2).round().div(2).requires_grad_()
+    y, g = torch.randint(4, (17,), generator=generator), torch.randint(3, (17,), generator=generator)
+    g = g if grouped else None
+
+    def loss(s):
+        return lambdarank_loss(s, y, groups=g, **choice)
+
+    expected = LISTS["lambdarank_loss"].oracle(s.tolist(), y.tolist(), g.tolist() if grouped else None, **choice)
+    whole = [loss(s), *torch.autograd.grad(loss(s), s), torch.autograd.functional.hessian(loss, s)]
+    monkeypatch.setattr(lists_module, "PIECE", piece)
+    calls = []
+    monkeypatch.setattr(
+        lists_module._InPieces, "apply", lambda *a, f=lists_module._InPieces.apply: calls.append(1) or f(*a)
+    )
+    parts = [loss(s), *torch.autograd.grad(loss(s), s), torch.autograd.functional.hessian(loss, s)]
+    assert calls
+    assert_close(parts, whole, rtol=1e-12, atol=1e-14)
+    assert_close(parts[0].item(), expected, **TOLERANCE)
+    assert not loss(s.detach()).requires_grad
+
+
+def test_lambdarank_at_the_length_of_the_list_or_beyond_is_that_of_the_list():
+    s, y = torch.randn(2, 9).abs().split(1)
+    s, y = s[0], y[0].round()
+    assert_close(lambdarank_loss(s, y, at=9), lambdarank_loss(s, y))
+    assert_close(lambdarank_loss(s, y, at=2**40), lambdarank_loss(s, y))
+    for at, error in ((0, ValueError), (-1, ValueError), (1.5, TypeError), (True, TypeError)):
+        with pytest.raises(error, match="at "):
+            lambdarank_loss(s, y, at=at)
 
 
 def test_lambdarank_takes_labels_of_any_size():
