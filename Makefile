@@ -2,7 +2,6 @@
 PYTHON ?= python3
 BIN = .venv/bin
 PYTHONS = 3.11 3.12 3.13
-REPOSITORY = $(shell sed -n 's/^Repository = "\(.*\)"/\1/p' pyproject.toml)
 
 .PHONY: help book pdf test digits test-oldest mutants notebooks stills lint bench pages guide claims peers constraints repository clean
 
@@ -77,9 +76,8 @@ constraints: .venv/ready ## Write constraints.txt from what is installed
 	  $(BIN)/python -c 'import sys; sys.stdout.writelines(sorted(sys.stdin, key=str.lower))'; } > constraints.new
 	mv constraints.new constraints.txt
 
-repository: ## Change the address of the repository everywhere: make repository URL=https://github.com/you/pairloss
-	@test -n "$(URL)" || { echo "make repository URL=https://github.com/you/pairloss"; exit 1; }
-	git grep -lIF "$(REPOSITORY)" | xargs perl -pi -e 's|\Q$(REPOSITORY)\E|$(URL)|g'
+repository: ## Print the address of the repository; change it everywhere with URL=https://github.com/you/pairloss
+	@$(PYTHON) book/repository.py $(URL)
 
 clean: ## Remove the environment and everything that was built
 	rm -rf .venv .venv-oldest .venv-peers _build build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
