@@ -80,7 +80,8 @@ repository: ## Print the address of the repository; change it everywhere with UR
 	@$(PYTHON) book/repository.py $(URL)
 
 clean: ## Remove the environment and everything that was built
-	rm -rf .venv .venv-oldest .venv-peers _build build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $$(sed 's|/$$||' .gitignore)
+	find . \( -name __pycache__ -o -name .ipynb_checkpoints \) -prune -exec rm -rf {} +
 
 .venv/ready: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; found = "%d.%d" % sys.version_info[:2]; \
