@@ -3,6 +3,7 @@
 import base64
 import importlib.metadata
 import io
+import os
 import re
 import shutil
 import subprocess
@@ -52,6 +53,22 @@ def test_every_notebook_is_in_the_table_of_contents():
     on_disk = {f"book/chapters/{path.name}" for path in (ROOT / "book/chapters").glob("*.ipynb")}
     assert {file for file in files if file.endswith(".ipynb")} == on_disk
     assert on_disk == {f"book/chapters/{path.stem}.ipynb" for path in CHAPTERS}
+
+
+def test_the_readme_lists_the_chapters_in_their_order():
+    toc = yaml.safe_load((ROOT / "_toc.yml").read_text())
+    files = [chapter["file"] for part in toc["parts"] for chapter in part["chapters"]]
+    chapters = [(file, notebook(ROOT / file).cells[0].source) for file in files if file.endswith(".ipynb")]
+    listed = re.findall(r"^\d+\. \[(.*)\]\((.*)\)$", (ROOT / "README.md").read_text(), re.MULTILINE)
+    assert [(file, f"# {title}") for title, file in listed] == [(file, text.split("\n")[0]) for file, text in chapters]
+
+
+def test_a_mistyped_chapter_is_answered_with_the_list():
+    run = [sys.executable, ROOT / "book/execute.py", "standrad_losses"]
+    said = subprocess.run(run, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True)
+    listed = ", ".join(source.stem for source in CHAPTERS)
+    assert said.returncode == 1
+    assert said.stderr == f"There is no chapter standrad_losses; expected one of {listed}\n"
 
 
 HEADER = {"extension": ".md", "format_name": "markdown", "format_version": "1.3"}
