@@ -45,10 +45,11 @@ notebooks: .venv/ready ## Execute the chapters and store their outputs (one: mak
 stills: .venv/ready ## Draw what the figures to play with show where no script runs (needs Chromium)
 	PYTHONPATH=. $(BIN)/python book/stills.py
 
-lint: .venv/ready ## Check format, style and types
+lint: .venv/ready ## Check format, style, types and workflows
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/zizmor --offline --no-progress --quiet .github
 
 bench: .venv/ready ## Time the losses beside their published forms
 	$(BIN)/python benchmarks/pairs.py
