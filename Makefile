@@ -2,7 +2,6 @@
 PYTHON ?= python3
 BIN = .venv/bin
 PYTHONS = 3.11 3.12 3.13
-REPOSITORY = $(shell sed -n 's/^Repository = "\(.*\)"/\1/p' pyproject.toml)
 
 .PHONY: help book pdf test digits test-oldest mutants notebooks stills lint bench pages guide claims peers constraints repository clean
 
@@ -46,10 +45,11 @@ notebooks: .venv/ready ## Execute the chapters and store their outputs (one: mak
 stills: .venv/ready ## Draw what the figures to play with show where no script runs (needs Chromium)
 	PYTHONPATH=. $(BIN)/python book/stills.py
 
-lint: .venv/ready ## Check format, style and types
+lint: .venv/ready ## Check format, style, types and workflows
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/zizmor --offline --no-progress --quiet .github
 
 bench: .venv/ready ## Time the losses beside their published forms
 	$(BIN)/python benchmarks/pairs.py
@@ -77,12 +77,12 @@ constraints: .venv/ready ## Write constraints.txt from what is installed
 	  $(BIN)/python -c 'import sys; sys.stdout.writelines(sorted(sys.stdin, key=str.lower))'; } > constraints.new
 	mv constraints.new constraints.txt
 
-repository: ## Change the address of the repository everywhere: make repository URL=https://github.com/you/pairloss
-	@test -n "$(URL)" || { echo "make repository URL=https://github.com/you/pairloss"; exit 1; }
-	git grep -lIF "$(REPOSITORY)" | xargs perl -pi -e 's|\Q$(REPOSITORY)\E|$(URL)|g'
+repository: ## Print the address of the repository; change it everywhere with URL=https://github.com/you/pairloss
+	@$(PYTHON) book/repository.py $(URL)
 
 clean: ## Remove the environment and everything that was built
-	rm -rf .venv .venv-oldest .venv-peers _build build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $$(sed 's|/$$||' .gitignore)
+	find . \( -name __pycache__ -o -name .ipynb_checkpoints \) -prune -exec rm -rf {} +
 
 .venv/ready: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; found = "%d.%d" % sys.version_info[:2]; \

@@ -42,6 +42,9 @@ def execute(source: Path) -> None:
 
 
 if __name__ == "__main__":
-    for path in [CHAPTERS / f"{name}.md" for name in sys.argv[1:]] or sorted(CHAPTERS.glob("*.md")):
-        print(f"executing {path.name}", flush=True)
-        execute(path)
+    chapters = {path.stem: path for path in sorted(CHAPTERS.glob("*.md"))}
+    if unknown := [name for name in sys.argv[1:] if name not in chapters]:
+        sys.exit(f"There is no chapter {unknown[0]}; expected one of {', '.join(chapters)}")
+    for name in sys.argv[1:] or chapters:
+        print(f"executing {name}.md", flush=True)
+        execute(chapters[name])

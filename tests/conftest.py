@@ -1,9 +1,9 @@
 """Settings that the tests share, and the book that they read."""
 
-import fcntl
 import os
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -16,6 +16,10 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # One registers a device for the whole process, and runs in its own; the other is a task.
 collect_ignore = ["on_a_fake_device.py", "mutants.py"]
+# The package alone is tested with no more than pytest, hypothesis and NumPy, on systems that need not build the book.
+if not find_spec("jupytext"):
+    of_the_book = "book claims colab figures guide links pages peers training"
+    collect_ignore += ["browser.py", "pictures.py", *(f"test_{name}.py" for name in of_the_book.split())]
 
 settings.register_profile("pairloss", deadline=None, max_examples=25, derandomize=True)
 # For the mutants it is enough that a case fails; the simplest one that does takes long to find.
@@ -26,6 +30,7 @@ settings.load_profile("pairloss")
 @pytest.fixture(scope="session")
 def built_book(tmp_path_factory):
     """The folder of the book's pages, built as `make book` does, by the first worker that asks and for all of them."""
+    fcntl = pytest.importorskip("fcntl")  # not on Windows
     shared = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
         shared = shared.parent

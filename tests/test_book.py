@@ -3,6 +3,7 @@
 import base64
 import importlib.metadata
 import io
+import os
 import re
 import shutil
 import subprocess
@@ -18,6 +19,7 @@ import tomllib
 import yaml
 from nbclient import NotebookClient
 
+from book import repository
 from pairloss.figures import Figure
 from tests import pictures
 from tests.cases import LISTS, PAIRS
@@ -51,6 +53,22 @@ def test_every_notebook_is_in_the_table_of_contents():
     on_disk = {f"book/chapters/{path.name}" for path in (ROOT / "book/chapters").glob("*.ipynb")}
     assert {file for file in files if file.endswith(".ipynb")} == on_disk
     assert on_disk == {f"book/chapters/{path.stem}.ipynb" for path in CHAPTERS}
+
+
+def test_the_readme_lists_the_chapters_in_their_order():
+    toc = yaml.safe_load((ROOT / "_toc.yml").read_text())
+    files = [chapter["file"] for part in toc["parts"] for chapter in part["chapters"]]
+    chapters = [(file, notebook(ROOT / file).cells[0].source) for file in files if file.endswith(".ipynb")]
+    listed = re.findall(r"^\d+\. \[(.*)\]\((.*)\)$", (ROOT / "README.md").read_text(), re.MULTILINE)
+    assert [(file, f"# {title}") for title, file in listed] == [(file, text.split("\n")[0]) for file, text in chapters]
+
+
+def test_a_mistyped_chapter_is_answered_with_the_list():
+    run = [sys.executable, ROOT / "book/execute.py", "standrad_losses"]
+    said = subprocess.run(run, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True)
+    listed = ", ".join(source.stem for source in CHAPTERS)
+    assert said.returncode == 1
+    assert said.stderr == f"There is no chapter standrad_losses; expected one of {listed}\n"
 
 
 HEADER = {"extension": ".md", "format_name": "markdown", "format_version": "1.3"}
@@ -216,17 +234,51 @@ def test_a_figure_that_differs_fails_the_notebook(tmp_path):
 def test_one_repository_address():
     config = yaml.safe_load((ROOT / "_config.yml").read_text())
     assert config["repository"]["url"] == REPOSITORY
-    files = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
-    mentions = {}
-    for file in files:
-        path = ROOT / file
-        if path.suffix not in (".png", ".svg") and path.exists():
-            mentions[file] = re.findall(r"https://github\.com/[\w-]+/pairloss", path.read_text())
+    address = re.compile(
+        rf"https://github\.com/[\w-]+/(?:pairloss|{re.escape(REPOSITORY.rpartition('/')[2])})(?![\w-])"
+    )
+    mentions = {
+        path.relative_to(ROOT).as_posix(): set(address.findall(path.read_text("utf-8", "ignore")))
+        for path in repository.files()
+    }
     for file, addresses in mentions.items():
-        # The Makefile and CONTRIBUTING.md show by example how to change the address.
-        assert set(addresses) <= {REPOSITORY, "https://github.com/you/pairloss"}, file
+        assert addresses <= {REPOSITORY, repository.EXAMPLE}, file
     for file in ("README.md", "CITATION.cff", *(f"book/chapters/{source.name}" for source in CHAPTERS)):
         assert REPOSITORY in mentions[file]
+
+
+def test_the_repository_moves_with_one_command(tmp_path):
+    for path in repository.files():
+        copy = tmp_path / path.relative_to(ROOT)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, copy)
+
+    def asked(*url):
+        run = [sys.executable, tmp_path / "book/repository.py", *url]
+        done = subprocess.run(run, capture_output=True, text=True)
+        return done.returncode, done.stdout + done.stderr
+
+    def holding(text):
+        return {path for path in tmp_path.rglob("*") if path.is_file() and text in path.read_bytes()}
+
+    assert asked() == (0, f"{REPOSITORY}\n") or ("YOUR_ORG" in REPOSITORY and asked()[0] == 1)
+    wrong = "github.com/a/b", "http://github.com/a/b", "https://example.org/a/b", "https://github.com/a"
+    wrong += "https://github.com/a/b/", "https://github.com/a/b.git", "https://github.com/a/b/tree", REPOSITORY
+    before = holding(REPOSITORY.encode())
+    for url in wrong:
+        code, said = asked(url)
+        assert code == 1, url
+        assert said.count("\n") == 1
+    assert holding(REPOSITORY.encode()) == before
+    home = f"{repository.EXAMPLE}.too"
+    code, said = asked(home)
+    assert code == 0
+    assert not holding(REPOSITORY.encode())
+    assert holding(home.encode()) == before
+    assert before <= {tmp_path / line.removeprefix("changed ") for line in said.splitlines()}
+    assert {path.suffix for path in holding(b"YOUR_ORG")} == {".py"}
+    assert asked(home)[0] == 1
+    assert asked() == (0, f"{home}\n")
 
 
 def test_conda_and_pip_say_the_same():

@@ -88,5 +88,6 @@ def test_modules_import_one_way():
 
 
 def test_versions_agree():
-    citation = (ROOT / "CITATION.cff").read_text()
+    citation, changes = (ROOT / "CITATION.cff").read_text(), (ROOT / "CHANGELOG.md").read_text()
     assert f"version: {pairloss.__version__}\n" in citation
+    assert re.search(r"^## (\S+)", changes, re.MULTILINE).group(1) == pairloss.__version__

@@ -8,6 +8,7 @@ from axe_playwright_python.sync_playwright import Axe
 from bs4 import BeautifulSoup
 from playwright.sync_api import sync_playwright
 
+import pairloss
 from tests.browser import chromium
 
 WIDTHS, SCHEMES = (1300, 390), ("light", "dark")
@@ -116,14 +117,17 @@ def test_links_and_anchors_lead_somewhere(site):
     assert not broken, broken
 
 
-def test_the_head_of_every_page(site):
+def test_the_head_and_the_foot_of_every_page(site):
     titles = {}
     for name in pages(site):
-        head = BeautifulSoup((site / name).read_text(), "html.parser").head
+        soup = BeautifulSoup((site / name).read_text(), "html.parser")
+        assert f"Made with pairloss {pairloss.__version__}." in soup.body.get_text(), name
+        head = soup.head
         assert name not in titles
         titles[name] = head.title.string
         assert len(head.select("meta[name=description], meta[property='og:image'], link[rel=canonical]")) == 3, name
-        assert head.select_one("link[rel=canonical]")["href"].endswith(f"/pairloss/{name}")
+        address = head.select_one("link[rel=canonical]")["href"]
+        assert re.fullmatch(rf"https://[\w-]+\.github\.io/[\w.-]+/{re.escape(name)}", address)
     assert len(set(titles.values())) == len(titles), titles
     assert titles["book/index.html"] == "Pairwise ranking losses"
     assert {"404.html", "search.html", "genindex.html", "book/api.html"} <= set(titles)

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import sys
 
 import pytest
 import torch
@@ -755,7 +756,15 @@ def everything_inputs():
     ]
 
 
-@pytest.mark.parametrize("backend", ["aot_eager", "inductor"])
+@pytest.mark.parametrize(
+    "backend",
+    [
+        "aot_eager",
+        pytest.param(
+            "inductor", marks=pytest.mark.skipif(sys.platform != "linux", reason="needs a compiler with OpenMP")
+        ),
+    ],
+)
 def test_compiled_equals_eager(backend):
     inputs = everything_inputs()
     for scores in inputs[:3]:
