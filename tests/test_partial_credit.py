@@ -67,7 +67,7 @@ def test_default_dtype_rounded_once(dtype):
 def test_any_number_of_kinds_is_rounded_once(kinds, labels):
     generator = torch.Generator().manual_seed(kinds)
     metadata = {f"kind {k}": torch.randint(2, (30,), generator=generator) for k in range(kinds)}
-    weights = {name: 0.7 / kinds for name in metadata}
+    weights = dict.fromkeys(metadata, 0.7 / kinds)
     if labels:  # between the others, as a dict may have them
         metadata = {"labels": torch.rand(30, 5, generator=generator) < 0.5} | metadata
         weights["labels"] = 0.3
