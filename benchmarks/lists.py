@@ -1,16 +1,25 @@
-"""The hinge over all pairs of a list, by sorting, beside the dense table: time, peak memory and accuracy.
+"""Losses over whole lists: time, peak memory and accuracy as the list grows.
 
-Each row runs in a process of its own, so that the peak is its own. The relative error in float32 is
+The hinge over all pairs by sorting beside the dense table, and LambdaRank, of the whole list and of its first ten.
+Each row runs in a process of its own, so that the peak is its own. The relative error of the hinge in float32 is
 that of the value and of the largest entry of the gradient, against the same sums in float64 over the
 dense table where it fits, and against the float64 result by sorting where it does not.
+
+python benchmarks/lists.py
+
+fills benchmarks/tables/lists.csv and prints it as Markdown. Seconds differ between machines; how they grow, hardly.
 """
 
+import math
 import resource
 import subprocess
 import sys
 import time
+from functools import partial
 
 import torch
+from pairs import markdown
+from tables import Row, write
 from torch import Tensor
 
 import pairloss
@@ -20,43 +29,66 @@ def dense(scores: Tensor, labels: Tensor) -> Tensor:
     return torch.relu(1 - scores[labels].unsqueeze(1) + scores[~labels]).mean()
 
 
+LOSSES = {  # and the longest list that each is asked for
+    "table": (dense, 20_000),
+    "sorting": (pairloss.pairwise_hinge_loss, 2_000_000),
+    "LambdaRank": (pairloss.lambdarank_loss, 20_000),
+    "LambdaRank at 10": (partial(pairloss.lambdarank_loss, at=10), 2_000_000),
+}
+LENGTHS = (100, 300, 1000, 3000, 10_000, 20_000, 100_000, 1_000_000, 2_000_000)
+HEAD = "loss", "L", "offset", "seconds", "peak MB", "error of the value", "of the gradient"
+
+
 def megabytes() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def run(loss: str, length: int, offset: float) -> None:
+def run(name: str, length: int, offset: float) -> str:
     generator = torch.Generator().manual_seed(0)
     scores = (torch.randn(length, generator=generator) + offset).requires_grad_()
     labels = torch.arange(length) % 2 == 0
-    functions = {"table": dense, "sorting": pairloss.pairwise_hinge_loss}
-    torch.autograd.grad(functions[loss](scores[:10], labels[:10]), scores)
+    loss = LOSSES[name][0]
+    torch.autograd.grad(loss(scores[:10], labels[:10]), scores)
     before, times = megabytes(), []
-    for _ in range(5 if length < 20_000 else 2):
+    for _ in range(5 if length < 200_000 else 2):
         begin = time.perf_counter()
-        value = functions[loss](scores, labels)
+        value = loss(scores, labels)
         (gradient,) = torch.autograd.grad(value, scores)
         times.append(time.perf_counter() - begin)
-    seconds, peak = min(times), megabytes() - before
-    exact = scores.detach().double().requires_grad_()
-    expected = (dense if length <= 20_000 else pairloss.pairwise_hinge_loss)(exact, labels)
-    (wanted,) = torch.autograd.grad(expected, exact)
-    error = abs(value.item() / expected.item() - 1)
-    slope = ((gradient - wanted).abs().max() / wanted.abs().max()).item()
-    print(f"| {loss} | {length:,} | {offset:g} | {seconds:.5f} | {peak:.0f} | {error:.1e} | {slope:.1e} |", flush=True)
+    cells = [f"{min(times):.2g}", f"{megabytes() - before:.0f}", "", ""]
+    if name in ("table", "sorting"):
+        exact = scores.detach().double().requires_grad_()
+        expected = (dense if length <= LOSSES["table"][1] else pairloss.pairwise_hinge_loss)(exact, labels)
+        (wanted,) = torch.autograd.grad(expected, exact)
+        error = abs(value.item() / expected.item() - 1)
+        slope = ((gradient - wanted).abs().max() / wanted.abs().max()).item()
+        cells[2:] = f"{error:.0e}", f"{slope:.0e}"
+    return ",".join([name, f"{length}", f"{offset:g}", *cells])
+
+
+def steepness(rows: list[Row], name: str, least: int = 10_000) -> float:
+    """Of seconds over L, both in logarithms, by least squares: 1 is linear, 2 quadratic."""
+    points = [(math.log(int(row["L"])), math.log(float(row["seconds"]))) for row in rows if row["loss"] == name]
+    points = [(x, y) for x, y in points if x >= math.log(least)]
+    middle = sum(x for x, _ in points) / len(points)
+    return sum((x - middle) * y for x, y in points) / sum((x - middle) ** 2 for x, _ in points)
 
 
 def main() -> None:
-    print("\n| all pairs | L | offset | seconds | peak MB | error of the value | of the gradient |")
-    print("|---|---|---|---|---|---|---|", flush=True)
-    lengths = (100, 300, 1000, 3000, 10_000, 20_000)
-    cases = [(loss, length, 0) for length in lengths for loss in ("table", "sorting")]
-    cases += [("sorting", length, offset) for length in (100_000, 1_000_000, 2_000_000) for offset in (0, 1000)]
+    cases = [(name, length, 0) for name, (_, longest) in LOSSES.items() for length in LENGTHS if length <= longest]
+    cases += [("sorting", length, 1000) for length in LENGTHS[-3:]]
+    rows = []
     for case in cases:
-        subprocess.run([sys.executable, __file__, *map(str, case)], check=True)
+        line = subprocess.run([sys.executable, __file__, *map(str, case)], check=True, capture_output=True, text=True)
+        rows.append(dict(zip(HEAD, line.stdout.strip().split(","), strict=True)))
+    write("lists", rows)
+    print(*markdown(rows), sep="\n")
+    for name in LOSSES:
+        print(f"{name}: L to the {steepness(rows, name, 1000 if name == 'table' else 10_000):.2f}")
 
 
 if __name__ == "__main__":
     if len(sys.argv) == 1:
         main()
     else:
-        run(sys.argv[1], int(sys.argv[2]), float(sys.argv[3]))
+        print(run(sys.argv[1], int(sys.argv[2]), float(sys.argv[3])))

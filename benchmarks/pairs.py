@@ -1,41 +1,50 @@
-"""Each loss beside its published form: time (forward + backward) and peak memory, on the CPU.
+"""Where the time of a step goes: each loss beside its published form and beside the floor, and whole training steps.
 
 The published forms are re-implemented here from their formulas, operation by operation: sums of the
 plain and the squared term for Collie's losses; −log(σ(x) + 1e-10) for log BPR, as in RecBole; for
 WARP the margins of all negatives, transposed, copied twice with a column of ones, binarised in place
 and searched with argmax; for the softmax torch's cross entropy of all scores side by side, [B, K + 1].
+The floor of a loss is to read each score once and to write a gradient for each, in one pass.
 
-Below them, a training step of matrix factorisation whose loss is given the scores of all negatives, beside
-one whose loss is given the function that scores them (score, choose, score again).
-
-Both sides of a row run in turn, A B A B …, in one process; a ratio is the median of the ratios of
+What is compared runs in turn, A B C A B C …, in one process; a ratio is the median of the ratios of
 neighbouring runs, with the quartiles beside it. Absolute times differ between machines and hours,
-ratios much less.
+ratios much less. On a GPU its own events time the runs.
+
+python benchmarks/pairs.py [--device cuda] [--seconds 1] [--only warp]
+
+fills benchmarks/tables/speed.csv (losses) and steps.csv (training steps, memory), prints both as Markdown and draws
+the first, with the picture of the chapter "Speed and scale".
 """
 
 import argparse
 import ctypes
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 
 import torch
+from tables import TABLES, Row, definitions, read, write
 from torch import Tensor
+from torch.nn.functional import cross_entropy, embedding
 
 import pairloss
 
 Loss = Callable[..., Tensor]
+Inputs = tuple[Tensor, ...]
+ITEMS = 100_000
+SIZES = [(10, 1024), (50, 65_536), (500, 16_384)]  # K, B
+FLAT_SIZES = [1024, 65_536, 2**20]  # B, where a loss takes one negative
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
 def with_squares(loss: Tensor) -> Tensor:
     return (loss.sum() + loss.pow(2).sum()) / len(loss)
 
 
-def published_credit(items: dict[str, Tensor], genre: Tensor, weight: float) -> Tensor:
-    positive, negative = items["positive_items"], items["negative_items"]
-    match = torch.zeros(positive.shape)
-    match += (genre[positive.long()] == genre[negative.long()]).int() * weight
+def published_credit(positive_items: Tensor, negative_items: Tensor, genre: Tensor, weight: float = 0.25) -> Tensor:
+    match = torch.zeros(negative_items.shape, device=genre.device)
+    match += (genre[positive_items.expand_as(negative_items).long()] == genre[negative_items.long()]).int() * weight
     return 1.0 - match
 
 
@@ -58,160 +67,310 @@ def published_adaptive(judge: Loss) -> Loss:
     return loss
 
 
-def published_warp(positive: Tensor, many: Tensor, d: Tensor | float = 1, num_items: int = 100_000) -> Tensor:
+def published_warp(positive: Tensor, many: Tensor, d: Tensor | float = 1, num_items: int = ITEMS) -> Tensor:
     d = d.transpose(0, 1) if isinstance(d, Tensor) else d
     margins = d - positive.view(-1, 1) + many.transpose(0, 1)
     size, tries = margins.shape
-    ones = torch.ones(size, 1)
+    ones = torch.ones(size, 1, device=many.device)
     padded = torch.cat([margins, ones], dim=1)
     binary = torch.cat([margins, ones], dim=1)
     binary[binary < 0] = 0
     binary[binary > 0] = 1
-    first = (binary * torch.arange(tries + 1, 0, -1)).argmax(1)
+    first = (binary * torch.arange(tries + 1, 0, -1, device=many.device)).argmax(1)
     t = (first + 1).float()
-    chosen = padded.flatten()[first + torch.arange(size) * (tries + 1)]
+    chosen = padded.flatten()[first + torch.arange(size, device=many.device) * (tries + 1)]
     return with_squares(torch.log(num_items / t) * chosen * (t <= tries).float())
 
 
 def published_softmax(positive: Tensor, many: Tensor) -> Tensor:
     scores = torch.cat([positive.unsqueeze(1), many.T], dim=1)
-    return torch.nn.functional.cross_entropy(scores, torch.zeros(len(positive), dtype=torch.int64))
+    return cross_entropy(scores, torch.zeros(len(positive), dtype=torch.int64, device=many.device))
 
 
-def published_warp_with_credit(
-    positive: Tensor, many: Tensor, genre: Tensor, positive_items: Tensor, negative_items: Tensor
-) -> Tensor:
-    items = {"positive_items": positive_items.repeat(len(many), 1), "negative_items": negative_items}
-    return published_warp(positive, many, published_credit(items, genre, 0.25))
+PUBLISHED: dict[str, Loss] = {
+    "bpr": published_bpr,
+    "hinge": published_hinge,
+    "log_bpr": published_log_bpr,
+    "adaptive_bpr": published_adaptive(published_bpr),
+    "adaptive_hinge": published_adaptive(published_hinge),
+    "warp": published_warp,
+    "softmax": published_softmax,
+}
+FLAT = "bpr", "hinge", "log_bpr"
+WITH_CREDIT = "bpr", "hinge", "warp"  # whose published forms take a d for every pair
 
 
-def cases(k: int, b: int) -> dict[str, tuple[Loss, Loss, tuple[Tensor, ...]]]:
-    """For each loss: ours, the published one, and the scores both take."""
+def case(name: str, credit: bool, k: int, b: int, dtype: torch.dtype, device: str) -> tuple[Loss, Loss | None, Inputs]:
+    """Ours, the published form if there is one, and the scores that both take."""
     generator = torch.Generator().manual_seed(0)
-    positive = torch.randn(b, generator=generator).requires_grad_()
-    negative = torch.randn(b, generator=generator).requires_grad_()
-    many = torch.randn(k, b, generator=generator).requires_grad_()
-    genre = torch.randint(20, (100_000,), generator=generator)
-    positive_items = torch.randint(100_000, (b,), generator=generator)
-    negative_items = torch.randint(100_000, (k, b), generator=generator)
+    shape = (b,) if name in FLAT else (k, b)
+    positive, many = (
+        torch.randn(size, generator=generator).to(device, dtype).requires_grad_() for size in ((b,), shape)
+    )
+    genre = torch.randint(20, (ITEMS,), generator=generator).to(device)
+    ids = [torch.randint(ITEMS, size, generator=generator).to(device) for size in ((b,), shape)]
+    options = {"metadata": {"genre": genre}, "metadata_weights": {"genre": 0.25}} if credit else {}
+    if credit:
+        options |= dict(zip(("positive_items", "negative_items"), ids, strict=True))
+    ours, published = partial(getattr(pairloss, f"{name}_loss"), num_items=ITEMS, **options), PUBLISHED[name]
+    if not credit:
+        return ours, published, (positive, many)
 
-    def warp(positive: Tensor, many: Tensor) -> Tensor:
-        return pairloss.warp_loss(positive, many, 100_000)
+    def with_credit(positive: Tensor, many: Tensor) -> Tensor:
+        return published(positive, many, published_credit(*ids, genre))
 
-    def warp_with_credit(positive: Tensor, many: Tensor) -> Tensor:
-        return pairloss.warp_loss(
-            positive, many, 100_000, positive_items, negative_items, {"genre": genre}, {"genre": 0.25}
-        )
-
-    def published_with_credit(positive: Tensor, many: Tensor) -> Tensor:
-        return published_warp_with_credit(positive, many, genre, positive_items, negative_items)
-
-    return {
-        "bpr": (pairloss.bpr_loss, published_bpr, (positive, negative)),
-        "hinge": (pairloss.hinge_loss, published_hinge, (positive, negative)),
-        "log_bpr": (pairloss.log_bpr_loss, published_log_bpr, (positive, negative)),
-        "adaptive_bpr": (pairloss.adaptive_bpr_loss, published_adaptive(published_bpr), (positive, many)),
-        "adaptive_hinge": (pairloss.adaptive_hinge_loss, published_adaptive(published_hinge), (positive, many)),
-        "warp": (warp, published_warp, (positive, many)),
-        "softmax": (pairloss.softmax_loss, published_softmax, (positive, many)),
-        "warp, credit": (warp_with_credit, published_with_credit, (positive, many)),
-    }
+    return ours, with_credit if name in WITH_CREDIT else None, (positive, many)
 
 
-def training_steps(k: int, b: int, dim: int = 64) -> dict[str, tuple[Loss, Loss, tuple[Tensor, ...]]]:
-    """For each loss a step that scores negatives twice, one that scores them once, and the embeddings of both."""
-    generator = torch.Generator().manual_seed(0)
-    users = torch.randn(b, dim, generator=generator).div_(dim).requires_grad_()
-    items = torch.randn(100_000, dim, generator=generator).div_(dim).requires_grad_()
-    positives = torch.randint(100_000, (b,), generator=generator)
-    negatives = torch.randint(100_000, (k, b), generator=generator)
-
-    def steps(loss: Loss) -> tuple[Loss, Loss, tuple[Tensor, ...]]:
-        def run(users: Tensor, items: Tensor, twice: bool) -> Tensor:
-            def score(ids: Tensor) -> Tensor:
-                return (users * torch.nn.functional.embedding(ids, items)).sum(-1)
-
-            many = score if twice else score(negatives)
-            return loss(score(positives), many, 100_000, positives, negatives)
-
-        return partial(run, twice=True), partial(run, twice=False), (users, items)
-
-    names = "adaptive_bpr", "adaptive_hinge", "warp"
-    return {name: steps(getattr(pairloss, f"{name}_loss")) for name in names}
+# --- time and memory ----------------------------------------------------------------------------------------
 
 
-def step(loss: Loss, scores: tuple[Tensor, ...]) -> float:
-    """Seconds of one forward and backward."""
-    start = time.perf_counter()
+def forward_and_backward(loss: Loss, scores: Inputs) -> None:
     torch.autograd.grad(loss(*scores), scores)
-    return time.perf_counter() - start
 
 
-def peak(loss: Loss, scores: tuple[Tensor, ...]) -> float:
-    """Peak memory of one forward and backward, in multiples of the negatives' scores (Linux)."""
+def floor(scores: Inputs) -> None:
+    for values in scores:
+        torch.neg(values.detach())
+
+
+def seconds(run: Callable[[], object], device: str) -> float:
+    if device == "cpu":
+        start = time.perf_counter()
+        run()
+        return time.perf_counter() - start
+    begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+    begin.record()
+    run()
+    end.record()
+    end.synchronize()
+    return begin.elapsed_time(end) / 1000
+
+
+def in_turn(runs: dict[str, Callable[[], object]], device: str, limit: float) -> dict[str, list[float]]:
+    """Seconds of each run, one after the other, again and again for about ``limit`` seconds."""
+    for run in runs.values():
+        run()
+        run()
+    times: dict[str, list[float]] = {name: [] for name in runs}
+    end = time.perf_counter() + limit
+    while len(times[next(iter(runs))]) < 7 or (time.perf_counter() < end and len(times[next(iter(runs))]) < 1000):
+        for name, run in runs.items():
+            times[name].append(seconds(run, device))
+    return times
+
+
+def ratio(above: list[float], below: list[float]) -> dict[str, str]:
+    """Median and quartiles of the ratios of neighbouring runs."""
+    low, median, high = statistics.quantiles([a / b for a, b in zip(above, below, strict=True)], n=4)
+    return {"ratio": f"{median:.3g}", "low": f"{low:.3g}", "high": f"{high:.3g}"}
+
+
+def losses(device: str, limit: float, only: str) -> Iterator[Row]:
+    """For each loss, size and dtype how long it takes beside the floor, and what the published form takes beside it."""
+    for name, credit, dtype, (k, b) in (
+        (name, credit, dtype, size)
+        for name in PUBLISHED
+        for credit in (False, True)
+        for dtype in DTYPES
+        for size in SIZES
+        if only in name
+    ):
+        k, b = (1, FLAT_SIZES[SIZES.index((k, b))]) if name in FLAT else (k, b)
+        ours, published, scores = case(name, credit, k, b, DTYPES[dtype], device)
+        torch._dynamo.reset()
+        ways: dict[str, Loss | None] = {
+            "published": published,
+            "eager": ours,
+            "compiled": torch.compile(ours, dynamic=False),
+        }
+        runs: dict[str, Callable[[], object]] = {"floor": partial(floor, scores)}
+        runs |= {way: partial(forward_and_backward, loss, scores) for way, loss in ways.items() if loss}
+        times = in_turn(runs, device, limit)
+        for way in (way for way in ways if way in runs):
+            of = {"device": where(device), "loss": name, "credit": "genre" if credit else "", "dtype": dtype}
+            of |= {"K": f"{k}", "B": f"{b}", "way": way}
+            yield of | {"beside": "floor"} | ratio(times[way], times["floor"])
+            if published and way != "published":
+                yield of | {"beside": "published"} | ratio(times["published"], times[way])
+
+
+def where(device: str) -> str:
+    return torch.cuda.get_device_name() if device == "cuda" else f"CPU, {torch.get_num_threads()} threads"
+
+
+# --- training steps -----------------------------------------------------------------------------------------
+
+
+def embeddings(b: int, dim: int, device: str) -> Inputs:
+    generator = torch.Generator().manual_seed(0)
+    users, items = (torch.randn(rows, dim, generator=generator) / dim for rows in (b, ITEMS))
+    return users.to(device).requires_grad_(), items.to(device).requires_grad_()
+
+
+def scored(name: str, twice: bool, k: int, b: int, device: str) -> Loss:
+    """The loss of users [B, D] and items [N, D] whose negatives are scored once, with gradients, or twice."""
+    generator = torch.Generator().manual_seed(1)
+    positives, negatives = (torch.randint(ITEMS, size, generator=generator).to(device) for size in ((b,), (k, b)))
+
+    def loss(users: Tensor, items: Tensor) -> Tensor:
+        def score(ids: Tensor) -> Tensor:
+            return (users * embedding(ids, items)).sum(-1)
+
+        many = score if twice else score(negatives)
+        return getattr(pairloss, f"{name}_loss")(score(positives), many, ITEMS, positives, negatives)
+
+    return loss
+
+
+def steps(device: str, limit: float) -> Iterator[Row]:
+    """Scoring once beside twice; the parts of a step; what compiling all of it and bfloat16 bring; peaks."""
+    of = {"device": where(device)}
+    for (k, b), name in (
+        (size, name) for size in ((10, 1024), (50, 16_384), (512, 4096)) for name in ("adaptive_bpr", "warp")
+    ):
+        tensors = embeddings(b, 64, device)
+        once, twice = (partial(forward_and_backward, scored(name, way, k, b, device), tensors) for way in (False, True))
+        times = in_turn({"once": once, "twice": twice}, device, limit)
+        what = {"what": f"{name}: scored once / twice", "K": f"{k}", "B": f"{b}"}
+        yield of | what | ratio(times["once"], times["twice"])
+    for k, b in ((10, 1024), (50, 16_384)):
+        yield from (of | row for row in parts(k, b, device, limit))
+    if device == "cpu":
+        yield from (of | row for row in peaks())
+
+
+def parts(k: int, b: int, device: str, limit: float, people: int = 10_000, dim: int = 64) -> Iterator[Row]:
+    """A step of matrix factorisation with WARP and Adam on 10,000 users and items, and its parts as shares of it."""
+    generator = torch.Generator().manual_seed(0)
+    users, items = (
+        torch.nn.Parameter((torch.randn(people, dim, generator=generator) / dim).to(device)) for _ in range(2)
+    )
+    u, i, j = (torch.randint(people, size, generator=generator).to(device) for size in ((b,), (b,), (k, b)))
+    optimizer = torch.optim.Adam([users, items], lr=1e-3, fused=True)
+
+    def loss(twice: bool) -> Tensor:
+        person = embedding(u, users)
+
+        def score(ids: Tensor) -> Tensor:
+            return (person * embedding(ids, items)).sum(-1)
+
+        return pairloss.warp_loss(score(i), score if twice else score(j), people, i, j)
+
+    def step(loss: Callable[[], Tensor]) -> None:
+        optimizer.zero_grad()
+        loss().backward()
+        optimizer.step()
+
+    def half() -> Tensor:
+        with torch.autocast(device, torch.bfloat16):
+            return loss(False)
+
+    once, twice = partial(loss, False), partial(loss, True)
+    begin = time.perf_counter()
+    compiled = torch.compile(once, dynamic=False)
+    step(compiled)
+    first = time.perf_counter() - begin
+    person, many, positive = embedding(u, users), None, None
+    vectors = embedding(j, items)
+    many = (person * vectors).sum(-1)
+    positive = (person * embedding(i, items)).sum(-1)
+    leaves = positive.detach().requires_grad_(), many.detach().requires_grad_()
+    whole = pairloss.warp_loss(positive, many, people)
+
+    def backward() -> None:
+        torch.autograd.grad(whole, (users, items), retain_graph=True)
+
+    runs: dict[str, Callable[[], object]] = {
+        "step, scored once": partial(step, once),
+        "step, scored twice": partial(step, twice),
+        "step, compiled": partial(step, compiled),
+        "step, bfloat16": partial(step, half),
+        "embedding": lambda: embedding(j, items.detach()),
+        "scores": lambda: (person.detach() * vectors.detach()).sum(-1),
+        "loss, forward": lambda: pairloss.warp_loss(*leaves, people),
+        "loss, both ways": partial(forward_and_backward, partial(pairloss.warp_loss, num_items=people), leaves),
+        "backward of all": backward,
+        "optimizer": optimizer.step,
+    }
+    times = in_turn(runs, device, limit * 2)
+    for what in runs:
+        if what != "step, scored once":
+            yield {"what": what, "K": f"{k}", "B": f"{b}"} | ratio(times[what], times["step, scored once"])
+    seconds_of_first = f"{first:.3g}"
+    yield {"what": "seconds to compile", "K": f"{k}", "B": f"{b}", "ratio": seconds_of_first, "low": "", "high": ""}
+
+
+def peak(run: Callable[[], object]) -> int:
+    """Peak memory of a run, in bytes (Linux)."""
 
     def resident(field: str) -> int:
         with open("/proc/self/status") as status:
             return next(int(line.split()[1]) for line in status if line.startswith(field))
 
+    ctypes.CDLL(None).malloc_trim(0)
     with open("/proc/self/clear_refs", "w") as refs:
         refs.write("5")  # makes the high-water mark start again
     before = resident("VmRSS")
-    step(loss, scores)
-    return (resident("VmHWM") - before) * 1024 / scores[1].nbytes
+    run()
+    return (resident("VmHWM") - before) * 1024
 
 
-def compare(ours: Loss, published: Loss, scores: tuple[Tensor, ...], seconds: float) -> list[float]:
-    """Ratios published / ours of neighbouring runs, for about ``seconds``."""
-    for loss in (ours, published):
-        step(loss, scores)
-    ratios = []
-    end = time.perf_counter() + seconds
-    while len(ratios) < 7 or (time.perf_counter() < end and len(ratios) < 2000):
-        ratios.append(step(published, scores) / step(ours, scores))
-    return ratios
+def peaks() -> Iterator[Row]:
+    """Peaks in multiples of the scores at K, B = 50, 65536; of a step in multiples of the items' vectors."""
+    # From here on every large block is mapped and unmapped on its own, or freed memory would hide a peak.
+    m_mmap_threshold = -3
+    ctypes.CDLL(None).mallopt(m_mmap_threshold, 2**16)
+    k, b = 50, 65_536
+    for name, credit in [*((name, False) for name in PUBLISHED if name not in FLAT), ("warp", True)]:
+        ours, published, scores = case(name, credit, k, b, torch.float32, "cpu")
+        for way, loss in (("published", published), ("ours", ours)):
+            assert loss
+            forward_and_backward(loss, scores)
+            times = f"{peak(partial(forward_and_backward, loss, scores)) / scores[1].nbytes:.2f}"
+            what = f"peak of {name}{', credit' if credit else ''}: {way} / scores"
+            yield {"what": what, "K": f"{k}", "B": f"{b}", "ratio": times, "low": "", "high": ""}
+    for k, b in ((50, 16_384), (512, 4096)):
+        tensors = embeddings(b, 64, "cpu")
+        for twice in (False, True):
+            run = partial(forward_and_backward, scored("warp", twice, k, b, "cpu"), tensors)
+            run()
+            what = f"peak of a step: scored {'twice' if twice else 'once'} / vectors of the items"
+            times = f"{peak(run) / tensors[1].nbytes:.2f}"
+            yield {"what": what, "K": f"{k}", "B": f"{b}", "ratio": times, "low": "", "high": ""}
+
+
+# --- tables -------------------------------------------------------------------------------------------------
+
+
+def keep(table: str, rows: list[Row], only: str = "") -> list[Row]:
+    """Put new rows in the place of those of the same device (and loss) in a table; give it all."""
+    old = [row for row in read(table) if row["device"] != rows[0]["device"] or only not in row.get("loss", only)]
+    write(table, [*old, *rows])
+    return rows
+
+
+def markdown(rows: list[Row]) -> Iterator[str]:
+    yield f"| {' | '.join(rows[0])} |\n|{'---|' * len(rows[0])}"
+    for row in rows:
+        yield f"| {' | '.join(row.values())} |"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=float, default=3, help="time for each row (default 3)")
-    seconds = parser.parse_args().seconds
-    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, float32, forward + backward\n")
-    print("| loss | K, B | published / ours: median | quartiles |")
-    print("|---|---|---|---|")
-    for k, b in [(5, 128), (10, 1024), (50, 65_536), (500, 16_000), (500, 16_384)]:
-        for name, (ours, published, scores) in cases(k, b).items():
-            torch.testing.assert_close(ours(*scores), published(*scores))
-            first, median, third = statistics.quantiles(compare(ours, published, scores, seconds), n=4)
-            size = f"{k}, {b}" if scores[1].ndim == 2 else f"{b}"
-            print(f"| {name} | {size} | {median:.2f} | {first:.2f} – {third:.2f} |", flush=True)
-
-    print("\n| training step | K, B | scored once / scored twice: median | quartiles |")
-    print("|---|---|---|---|")
-    for k, b in [(10, 1024), (50, 16_384), (512, 4096)]:
-        for name, (twice, once, embeddings) in training_steps(k, b).items():
-            torch.testing.assert_close(twice(*embeddings), once(*embeddings))
-            first, median, third = statistics.quantiles(compare(twice, once, embeddings, seconds), n=4)
-            print(f"| {name} | {k}, {b} | {median:.2f} | {first:.2f} – {third:.2f} |", flush=True)
-
-    # From here on every large block is mapped and unmapped on its own, or freed memory would hide a peak.
-    m_mmap_threshold = -3
-    libc = ctypes.CDLL(None)
-    libc.mallopt(m_mmap_threshold, 2**16)
-    print("\nPeak memory at K, B = 50, 65536, in multiples of the negatives' scores\n")
-    print("| loss | published | ours |")
-    print("|---|---|---|")
-    for name, (ours, published, scores) in cases(50, 65_536).items():
-        if scores[1].ndim == 2:
-            libc.malloc_trim(0)
-            print(f"| {name} | {peak(published, scores):.1f} | {peak(ours, scores):.1f} |", flush=True)
-
-    print("\nPeak memory of a training step at K, B = 512, 4096, in multiples of the items' vectors\n")
-    print("| training step | scored once | scored twice |")
-    print("|---|---|---|")
-    for name, (twice, once, embeddings) in training_steps(512, 4096).items():
-        libc.malloc_trim(0)
-        print(f"| {name} | {peak(once, embeddings):.1f} | {peak(twice, embeddings):.1f} |", flush=True)
+    parser.add_argument("--seconds", type=float, default=1, help="for each comparison (default 1)")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--only", default="", help="losses whose name has this in it")
+    arguments = parser.parse_args()
+    print(f"torch {torch.__version__}, {where(arguments.device)}, forward + backward\n")
+    print(
+        *markdown(keep("speed", list(losses(arguments.device, arguments.seconds, arguments.only)), arguments.only)),
+        sep="\n",
+    )
+    if not arguments.only:
+        print(*markdown(keep("steps", list(steps(arguments.device, arguments.seconds)))), sep="\n")
+    picture = definitions("speed", "speed_of = ")["picture"]
+    picture(read("speed"), where(arguments.device)).savefig(TABLES / "speed.png", facecolor="white")
 
 
 if __name__ == "__main__":
