@@ -51,7 +51,7 @@ lint: .venv/ready ## Check format, style, types and workflows
 	$(BIN)/mypy
 	$(BIN)/zizmor --offline --no-progress --quiet .github
 
-bench: .venv/ready ## Time the losses beside their published forms
+bench: .venv/ready ## Time the losses beside their published forms and the floor, training steps and lists (ten minutes)
 	$(BIN)/python benchmarks/pairs.py
 	$(BIN)/python benchmarks/lists.py
 
@@ -71,6 +71,7 @@ peers: ## Compare with implicit, LightFM and EASE, installed in .venv-peers (an 
 	$(PYTHON) -m venv .venv-peers
 	.venv-peers/bin/python -m pip install --quiet --constraint constraints.txt --editable ".[book,peers]"
 	.venv-peers/bin/python benchmarks/peers.py $(ARCHIVES)
+	.venv-peers/bin/python benchmarks/epochs.py
 
 constraints: .venv/ready ## Write constraints.txt from what is installed
 	{ head -n 1 constraints.txt; $(BIN)/python -m pip freeze --all --exclude-editable --exclude pip | sed 's/+cpu$$//' | \

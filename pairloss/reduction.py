@@ -63,7 +63,7 @@ class Reducer(NamedTuple):
             size = loss.numel()
             if not self.squared:
                 total = loss.sum()
-            elif size < 2**17:  # a call of the function is 30 µs of Python
+            elif size < 2**18:  # a call of the function is 30 µs of Python
                 loss = loss.reshape(-1)
                 total = torch.dot(loss, loss + 1)
             elif only_backward(loss):

@@ -68,3 +68,8 @@ def only_backward(values: Tensor) -> bool:
     if torch.compiler.is_compiling() or _transformed():
         return False
     return forward_ad.unpack_dual(values).tangent is None  # type: ignore[no-untyped-call]
+
+
+def may_overwrite(values: Tensor) -> bool:
+    """Whether ``values``, just computed, are many enough for a tensor less to pay, and no derivative needs them."""
+    return values.numel() >= 2**17 and only_backward(values)

@@ -12,19 +12,25 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from pairloss.tensors import may_overwrite
+
 PairTerm = Callable[[Tensor, Tensor, Tensor | float], Tensor]
 
 
 def bpr(positive: Tensor, negative: Tensor, d: Tensor | float) -> Tensor:
     """Sigmoid: ℓ = d − σ(positive − negative)."""
     # d − σ(x) is written σ(−x) − (1 − d): near a satisfied pair, 1 − σ(x) would cancel to 0.
-    loss = (negative - positive).sigmoid()
+    loss = negative - positive
+    loss = loss.sigmoid_() if may_overwrite(loss) else loss.sigmoid()
     return loss - (1 - d) if isinstance(d, Tensor) else loss
 
 
 def hinge(positive: Tensor, negative: Tensor, d: Tensor | float) -> Tensor:
     """Hinge: ℓ = max(0, d − (positive − negative)); the gradient at the corner is 0."""
-    return functional.relu(negative - positive + d)
+    short = negative - positive
+    if not may_overwrite(short):
+        return functional.relu(short + d)
+    return (short + d if isinstance(d, Tensor) else short.add_(d)).relu_()
 
 
 def log_bpr(positive: Tensor, negative: Tensor, d: Tensor | float) -> Tensor:

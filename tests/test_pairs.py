@@ -611,7 +611,7 @@ def test_a_mean_with_the_largest_weights_is_a_mean(name):
 
 
 @pytest.mark.parametrize("name", [name for name in PAIRS if len(squares(name)) > 1])
-@pytest.mark.parametrize("size", [2**17 - 1, 2**17, 2**17 + 1])
+@pytest.mark.parametrize("size", [2**17, 2**18 - 1, 2**18, 2**18 + 1])
 def test_the_squared_path_of_large_batches_equals_the_terms(name, size):
     batch = case(name, k=2, b=size)
     plain = function(name)(**batch, squared=False, reduction="none")
@@ -621,7 +621,7 @@ def test_the_squared_path_of_large_batches_equals_the_terms(name, size):
 
 def test_large_batches_have_derivatives_of_every_kind():
     """Forward, reverse, one over the other and batched, where sum and squares are one function of its own."""
-    size = 2**17 + 3
+    size = 2**18 + 3
     p, n = (x[:, 0] for x in torch.randn(2, size, 1, dtype=torch.float64, generator=torch.Generator().manual_seed(0)))
 
     def ours(shift):

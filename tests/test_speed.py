@@ -1,0 +1,110 @@
+"""What is timed is the same loss, and what the chapter "Speed and scale" says of it stands in the tables."""
+
+import ast
+import sys
+from pathlib import Path
+
+import jupytext
+import pytest
+import torch
+from torch.testing import assert_close
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
+import epochs
+import lists
+import pairs
+from tables import read
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.mark.parametrize("credit", [False, True])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+@pytest.mark.parametrize("name", pairs.PUBLISHED)
+def test_a_published_form_is_the_same_loss(name, credit, dtype):
+    ours, published, scores = pairs.case(name, credit, 7, 300, dtype, "cpu")
+    values = ours(*scores)
+    assert values > 0
+    if published is None:
+        return
+    # To what float32 tells apart: a published form may add a constant of 1e-10.
+    assert_close(published(*scores).double(), values.double(), rtol=1e-6, atol=1e-8)
+    expected = torch.autograd.grad(values, scores)
+    assert_close(torch.autograd.grad(published(*scores), scores), expected, rtol=1e-4, atol=1e-6)
+
+
+def test_scored_twice_is_scored_once():
+    for name in ("adaptive_bpr", "warp"):
+        tensors = pairs.embeddings(40, 8, "cpu")
+        once, twice = (pairs.scored(name, way, 6, 40, "cpu") for way in (False, True))
+        assert_close(twice(*tensors), once(*tensors))
+        assert_close(torch.autograd.grad(twice(*tensors), tensors), torch.autograd.grad(once(*tensors), tensors))
+
+
+@pytest.fixture(scope="module")
+def said():
+    """The tables of numbers in the chapter, by their names."""
+    cells = jupytext.read(ROOT / "book/chapters/speed.md").cells
+    trees = [ast.parse(cell.source) for cell in cells if cell.cell_type == "code" and "%pip" not in cell.source]
+    return {
+        line.targets[0].id: ast.literal_eval(line.value)
+        for tree in trees
+        for line in tree.body
+        if isinstance(line, ast.Assign) and isinstance(line.value, ast.Dict)
+    }
+
+
+HERE = "CPU, 1 thread"
+
+
+def steps(what, k, b):
+    [row] = [row for row in read("steps") if (row["device"], row["what"], row["K"], row["B"]) == (HERE, what, k, b)]
+    return float(row["ratio"])
+
+
+def test_the_chapter_draws_what_was_measured(said):
+    assert said["speed_of"] == pairs.of_the_chapter(read("speed"), HERE)
+    for loss, ratios in said["TWICE"].items():
+        for (k, b), value in ratios.items():
+            what = f"{loss.lower().replace(' ', '_')}: scored once / twice"
+            assert value == round(steps(what, f"{k}", f"{b}"), 1)
+    for (k, b), parts in said["PARTS"].items():
+        for part, value in parts.items():
+            what = {"lookup": "embedding", "backward": "backward of all"}.get(part, part)
+            assert value == round(steps(what, f"{k}", f"{b}"), 4)
+    for change, values in said["CHANGES"].items():
+        what = {"first call, in seconds": "seconds to compile"}.get(change, f"step, {change}")
+        assert values == tuple(round(steps(what, *size), 2) for size in (("10", "1024"), ("50", "16384")))
+    rows = read("lists")
+    for name, of in (("hinge, dense table", "table"), ("hinge, by sorting", "sorting")):
+        said["SECONDS"][of] = said["SECONDS"].pop(name)
+    for name in lists.LOSSES:
+        seconds = {int(row["L"]): float(row["seconds"]) for row in rows if (row["loss"], row["offset"]) == (name, "0")}
+        assert said["SECONDS"][name] == seconds
+
+
+def test_the_chapter_quotes_the_epochs(said):
+    ratios = {(row["model"], row["dimension"]): row["beside LightFM"] for row in read("epochs")}
+    text = (ROOT / "book/chapters/speed.md").read_text()
+    for (model, _), ratio in ratios.items():
+        if "quick" in model:
+            assert f"{float(ratio):.2g}" in text, (model, ratio)
+
+
+def test_the_slope_of_a_straight_line():
+    rows = [{"loss": "x", "L": f"{n}", "seconds": f"{3e-7 * n**1.5}"} for n in (10_000, 30_000, 500_000)]
+    assert lists.steepness(rows, "x") == pytest.approx(1.5)
+
+
+def test_an_epoch_of_the_bench_learns():
+    train = torch.rand(30, 40, generator=torch.Generator().manual_seed(0)) < 0.3
+    one, (users, items, bias) = epochs.quick(train, 4, (1e-2, 1e-4), 64, 0)
+
+    def lead():
+        table = users @ items.T + bias
+        return (table[train].mean() - table[~train].mean()).item()
+
+    before = lead()
+    for _ in range(20):
+        one()
+    assert lead() > before + 0.1
