@@ -247,13 +247,17 @@ def steps(device: str, limit: float) -> Iterator[Row]:
 def parts(k: int, b: int, device: str, limit: float, people: int = 10_000, dim: int = 64) -> Iterator[Row]:
     """A step of matrix factorisation with WARP and Adam on 10,000 users and items, and its parts as shares of it."""
     generator = torch.Generator().manual_seed(0)
-    users, items = (
-        torch.nn.Parameter((torch.randn(people, dim, generator=generator) / dim).to(device)) for _ in range(2)
-    )
     u, i, j = (torch.randint(people, size, generator=generator).to(device) for size in ((b,), (b,), (k, b)))
-    optimizer = torch.optim.Adam([users, items], lr=1e-3, fused=True)
 
-    def loss(twice: bool) -> Tensor:
+    def tables(dtype: torch.dtype) -> tuple[torch.nn.Parameter, torch.nn.Parameter, torch.optim.Optimizer]:
+        users, items = (torch.randn(people, dim, generator=generator).div(dim).to(device, dtype) for _ in range(2))
+        pair = torch.nn.Parameter(users), torch.nn.Parameter(items)
+        return *pair, torch.optim.Adam(pair, lr=1e-3, fused=True)
+
+    users, items, optimizer = tables(torch.float32)
+    half = tables(torch.bfloat16)
+
+    def loss(users: Tensor, items: Tensor, twice: bool) -> Tensor:
         person = embedding(u, users)
 
         def score(ids: Tensor) -> Tensor:
@@ -261,49 +265,38 @@ def parts(k: int, b: int, device: str, limit: float, people: int = 10_000, dim: 
 
         return pairloss.warp_loss(score(i), score if twice else score(j), people, i, j)
 
-    def step(loss: Callable[[], Tensor]) -> None:
+    def step(loss: Callable[[], Tensor], optimizer: torch.optim.Optimizer = optimizer) -> None:
         optimizer.zero_grad()
         loss().backward()
         optimizer.step()
 
-    def half() -> Tensor:
-        with torch.autocast(device, torch.bfloat16):
-            return loss(False)
-
-    once, twice = partial(loss, False), partial(loss, True)
+    once, twice = (partial(loss, users, items, way) for way in (False, True))
     begin = time.perf_counter()
     compiled = torch.compile(once, dynamic=False)
     with torch._inductor.config.patch(force_disable_caches=True):  # as on a machine that never did this
         step(compiled)
     first = time.perf_counter() - begin
-    person, many, positive = embedding(u, users), None, None
-    vectors = embedding(j, items)
-    many = (person * vectors).sum(-1)
-    positive = (person * embedding(i, items)).sum(-1)
-    leaves = positive.detach().requires_grad_(), many.detach().requires_grad_()
-    whole = pairloss.warp_loss(positive, many, people)
-
-    def backward() -> None:
-        torch.autograd.grad(whole, (users, items), retain_graph=True)
-
+    person, vectors = embedding(u, users), embedding(j, items)
+    scores = (person * embedding(i, items)).sum(-1), (person * vectors).sum(-1)
+    leaves = tuple(values.detach().requires_grad_() for values in scores)
+    whole = pairloss.warp_loss(*scores, people)
     runs: dict[str, Callable[[], object]] = {
         "step, scored once": partial(step, once),
         "step, scored twice": partial(step, twice),
         "step, compiled": partial(step, compiled),
-        "step, bfloat16": partial(step, half),
+        "step, bfloat16": partial(step, partial(loss, *half[:2], False), half[2]),
         "embedding": lambda: embedding(j, items.detach()),
         "scores": lambda: (person.detach() * vectors.detach()).sum(-1),
         "loss, forward": lambda: pairloss.warp_loss(*leaves, people),
         "loss, both ways": partial(forward_and_backward, partial(pairloss.warp_loss, num_items=people), leaves),
-        "backward of all": backward,
+        "backward of all": lambda: torch.autograd.grad(whole, (users, items), retain_graph=True),
         "optimizer": optimizer.step,
     }
     times = in_turn(runs, device, limit * 2)
-    for what in runs:
-        if what != "step, scored once":
-            yield {"what": what, "K": f"{k}", "B": f"{b}"} | ratio(times[what], times["step, scored once"])
-    seconds_of_first = f"{first:.3g}"
-    yield {"what": "seconds to compile", "K": f"{k}", "B": f"{b}", "ratio": seconds_of_first, "low": "", "high": ""}
+    of = {"K": f"{k}", "B": f"{b}"}
+    for what in list(runs)[1:]:
+        yield {"what": what} | of | ratio(times[what], times["step, scored once"])
+    yield {"what": "seconds to compile"} | of | {"ratio": f"{first:.3g}", "low": "", "high": ""}
 
 
 def peak(run: Callable[[], object]) -> int:

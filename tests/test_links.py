@@ -57,7 +57,7 @@ def test_chapters_name_each_other_and_the_api(pages):
     to_pages = {page: goals(page, pages[page], ".doc-link") for page in CHAPTERS}
     to_api = {page: goals(page, pages[page], ".api-link") for page in CHAPTERS}
     in_code = {page: goals(page, pages[page], ".sphinx-codeautolink-a") for page in CHAPTERS}
-    assert len(CHAPTERS) == 8
+    assert len(CHAPTERS) == 9
     for page in CHAPTERS:
         assert {path for path, _ in to_pages[page]} & {*CHAPTERS} - {page}, page
         assert to_api[page], page

@@ -619,17 +619,20 @@ def test_the_squared_path_of_large_batches_equals_the_terms(name, size):
     assert_close(function(name)(**batch, squared=True), (plain + plain**2).sum() / size, rtol=1e-12, atol=0)
 
 
-def test_large_batches_have_derivatives_of_every_kind():
-    """Forward, reverse, one over the other and batched, where sum and squares are one function of its own."""
+@pytest.mark.parametrize(
+    ("loss", "term"), [("bpr_loss", torch.sigmoid), ("hinge_loss", lambda lag: torch.relu(lag + 1))]
+)
+def test_large_batches_have_derivatives_of_every_kind(loss, term):
+    """Forward, reverse, one over the other and batched, where terms overwrite and sum and squares are one function."""
     size = 2**18 + 3
     p, n = (x[:, 0] for x in torch.randn(2, size, 1, dtype=torch.float64, generator=torch.Generator().manual_seed(0)))
 
     def ours(shift):
-        return pairloss.bpr_loss(p + shift * p.cos(), n)
+        return getattr(pairloss, loss)(p + shift * p.cos(), n)
 
     def plain(shift):
-        loss = torch.sigmoid(n - p - shift * p.cos())
-        return (loss + loss**2).mean()
+        cost = term(n - p - shift * p.cos())
+        return (cost + cost**2).mean()
 
     at = tensor(0.3, dtype=torch.float64)
     forward, reverse = torch.func.jacfwd, torch.func.jacrev
@@ -640,8 +643,8 @@ def test_large_batches_have_derivatives_of_every_kind():
     shifts = tensor([0.0, 0.5, -1.0], dtype=torch.float64)
     assert_close(torch.func.vmap(reverse(ours))(shifts), torch.stack([reverse(plain)(shift) for shift in shifts]))
     shift = at.clone().requires_grad_()
-    for loss in (ours, plain):
-        (once,) = torch.autograd.grad(loss(shift), shift, create_graph=True)
+    for made in (ours, plain):
+        (once,) = torch.autograd.grad(made(shift), shift, create_graph=True)
         twice = torch.autograd.grad(once, shift)[0]
         assert_close(torch.stack([once, twice]), torch.stack([reverse(plain)(at), reverse(reverse(plain))(at)]))
 

@@ -2,30 +2,31 @@
 const cost = () => {
   const state = { k: 6, b: 12, d: 6 };
   const WAYS = ["scored once", "scored twice", "scored twice, in pieces"];
-  const at = (k) => WAYS.map((way) => stepCost(2 ** k, 2 ** state.b, 2 ** state.d, way));
+  const at = (k) => WAYS.map((way) => stepCost(Math.round(2 ** k), 2 ** state.b, 2 ** state.d, way));
+  const whole = (power) => Math.round(2 ** power).toLocaleString("en");
   const size = (bytes) => {
     const power = Math.min(4, Math.floor(Math.log10(bytes) / 3));
     const value = bytes / 1000 ** power;
     return `${value.toFixed(value < 10 ? 1 : 0)} ${["B", "kB", "MB", "GB", "TB"][power]}`;
   };
-  const pick = (key, label, min, max) => ({
-    kind: "range", label, min, max, step: 1,
+  const pick = (key, label, min, max, step = 1) => ({
+    kind: "range", label, min, max, step,
     get: () => state[key],
     set: (value) => { state[key] = value; },
-    says: (value) => (2 ** value).toLocaleString("en"),
+    says: (value) => whole(value),
   });
   let first = null;
   return {
     title: "What a training step costs",
     handles: [{
-      label: "K, the negatives of each positive", color: "#888", min: 0, max: 10, step: 1,
+      label: "K, the negatives of each positive", color: "#888", min: 0, max: 10, step: 0.25,
       get: () => state.k,
       set: (value) => { state.k = value; },
       place: () => [first.X(state.k), first.Y(4)],
       value: (x) => first.x(x),
-      says: (value) => `${2 ** value} negatives`,
+      says: (value) => `K = ${Math.round(2 ** value)}`,
     }],
-    controls: [pick("k", "K", 0, 10), pick("b", "B", 10, 16), pick("d", "numbers in a vector", 4, 8)],
+    controls: [pick("k", "K", 0, 10, 0.25), pick("b", "B", 10, 16), pick("d", "numbers in a vector", 4, 8)],
     paint(width) {
       const boxes = tile(width, 2, { height: 220, left: 58, foot: 56 });
       const panels = ["Peak memory", "Bytes moved"].map((title, i) => panel({
@@ -51,8 +52,7 @@ const cost = () => {
     },
     says() {
       const costs = at(state.k);
-      const [k, b, d] = [state.k, state.b, state.d].map((power) => (2 ** power).toLocaleString("en"));
-      return `${k} negatives for each of ${b} positives, vectors of ${d}. ` + WAYS.map((way, w) =>
+      return `K = ${whole(state.k)} for each of ${whole(state.b)} positives, vectors of ${whole(state.d)}. ` + WAYS.map((way, w) =>
         `${way[0].toUpperCase()}${way.slice(1)}: ${size(costs[w].peak)} at the peak, ${size(costs[w].moved)} moved, at 10 GB a second at least ${number(costs[w].moved / 1e7, costs[w].moved < 1e8 ? 1 : 0)} ms`).join(". ") + ".";
     },
   };
