@@ -327,7 +327,7 @@ def test_bibliography_is_cited_and_the_api_page_is_complete():
     api = (ROOT / "book/api.md").read_text()
     index = (ROOT / "book/index.md").read_text()
     for name in pairloss.__all__:
-        assert re.search(rf"^\.\. auto(function|class):: {name}$", api, re.MULTILINE), name
+        assert re.search(rf"^\.\. auto(function|class|data):: {name}$", api, re.MULTILINE), name
         if name.endswith(("_loss", "Loss")):
             assert re.search(rf"^\|.*~pairloss\.{name}`", api, re.MULTILINE), f"{name} in the table of book/api.md"
         if name in PAIRS or name in LISTS:
