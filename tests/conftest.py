@@ -11,9 +11,6 @@ from hypothesis import Phase, settings
 
 ROOT = Path(__file__).parent.parent
 
-# Tests run side by side: with all threads in each process they take five times the processor's time.
-os.environ.setdefault("OMP_NUM_THREADS", "1")
-
 # One registers a device for the whole process, and runs in its own; the others are tasks.
 collect_ignore = ["on_a_fake_device.py", "mutants.py", "rehearse.py", "digits.py"]
 # The package alone is tested with no more than pytest, hypothesis and NumPy, on systems that need not build the book,
