@@ -24,7 +24,7 @@ digits: .venv/ready ## Re-run the chapters with other threads, vector units, pla
 	PYTHONPATH=. $(BIN)/python tests/digits.py $(or $(REPEAT),3) $(CHAPTER)
 
 dist: .venv/ready ## Make what is published of the package: dist/*.tar.gz, and from it dist/*.whl
-	rm -rf dist
+	rm -rf dist pairloss.egg-info
 	$(BIN)/python -c "from setuptools import build_meta; build_meta.build_sdist('dist')"
 	$(BIN)/python -m pip wheel --quiet --no-deps --no-index --no-build-isolation --wheel-dir dist dist/*.tar.gz
 

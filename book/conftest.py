@@ -1,7 +1,6 @@
 """Under nbval: no progress bar, which would fail the cell; figures are compared; what passed as it is does not run."""
 
 import importlib.metadata
-import json
 import os
 import sys
 from collections import Counter, defaultdict
@@ -40,7 +39,8 @@ PACKAGE = [
     path for path in sorted((pictures.ROOT / "pairloss").rglob("*")) if path.suffix in (".py", ".js", ".mplstyle")
 ]
 BELOW = "\n".join([sys.version, *INSTALLED]).encode() + b"".join(map(Path.read_bytes, [Path(__file__), *PACKAGE]))
-PRINTS = {path.stem: sha256(BELOW + path.read_bytes()).hexdigest() for path in Path(__file__).parent.rglob("*.ipynb")}
+NOTEBOOKS = {path.stem: path.read_bytes() for path in Path(__file__).parent.rglob("*.ipynb")}
+PRINTS = {name: sha256(BELOW + notebook).hexdigest() for name, notebook in NOTEBOOKS.items()}
 OUTCOMES = defaultdict(Counter)
 REMEMBERED = "pairloss/notebooks"
 
@@ -68,7 +68,7 @@ def pytest_xdist_make_scheduler(config, log):
 def pytest_runtest_logreport(report):
     """Count what came of the cells of each notebook."""
     if ".ipynb::" in report.nodeid and (report.when == "call" or not report.passed):
-        OUTCOMES[Path(report.nodeid.partition("::")[0])][report.outcome] += 1
+        OUTCOMES[Path(report.nodeid.partition("::")[0]).stem][report.outcome] += 1
 
 
 def pytest_sessionfinish(session):
@@ -76,8 +76,7 @@ def pytest_sessionfinish(session):
     config = session.config
     if hasattr(config, "cache") and not hasattr(config, "workerinput"):
         passed = config.cache.get(REMEMBERED, {})
-        for path, outcomes in OUTCOMES.items():
-            cells = json.loads((config.rootpath / path).read_text("utf-8"))["cells"]
-            if outcomes == {"passed": sum(cell["cell_type"] == "code" for cell in cells)}:
-                passed[path.stem] = PRINTS[path.stem]
+        for name, outcomes in OUTCOMES.items():
+            if outcomes == {"passed": NOTEBOOKS[name].count(b'"cell_type": "code"')}:
+                passed[name] = PRINTS[name]
         config.cache.set(REMEMBERED, passed)

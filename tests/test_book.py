@@ -274,6 +274,25 @@ def test_a_figure_that_differs_fails_the_notebook(tmp_path):
     assert "1 passed" in said
 
 
+def test_a_notebook_that_passed_is_not_run_again_until_it_changes(tmp_path):
+    def stored(code, text):
+        cell = nbformat.v4.new_code_cell(code, execution_count=1, outputs=[nbformat.v4.new_output("stream", text=text)])
+        nbformat.write(nbformat.v4.new_notebook(cells=[cell]), tmp_path / "one.ipynb")
+
+    def run(**settings):
+        command = "-m pytest --nbval --nbval-current-env -q --color no -o".split()
+        person = {name: value for name, value in os.environ.items() if name != "CI"}
+        run = [sys.executable, *command, f"cache_dir={tmp_path}/cache", f"--rootdir={ROOT}", tmp_path]
+        said = subprocess.run(run, cwd=ROOT, env=person | settings, capture_output=True, text=True).stdout
+        return re.search(r"1 (passed|failed|skipped)", said)[1]
+
+    shutil.copy(ROOT / "book/conftest.py", tmp_path)
+    stored("print(1)", "1\n")
+    assert [run(), run(), run(CI="true")] == ["passed", "skipped", "passed"]
+    stored("print(1)", "2\n")
+    assert [run(), run()] == ["failed", "failed"]
+
+
 def test_one_repository_address():
     config = yaml.safe_load((ROOT / "_config.yml").read_text())
     assert config["repository"]["url"] == REPOSITORY
