@@ -118,8 +118,8 @@ def test_what_is_published_installs_and_passes_its_own_tests(tmp_path):
             (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / file, tmp_path / file)
 
-    def run(python, *arguments, cwd=tmp_path):
-        alone = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "PYTEST"))}
+    def run(python, *arguments, cwd=tmp_path, **settings):
+        alone = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "PYTEST"))} | settings
         done = subprocess.run([python, *arguments], cwd=cwd, env=alone, capture_output=True, text=True)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
@@ -151,12 +151,11 @@ def test_what_is_published_installs_and_passes_its_own_tests(tmp_path):
     python = tmp_path / "venv" / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
     run(sys.executable, "-m", "pip", "--python", python, "install", "--quiet", "--no-deps", "--no-index", wheel)
     site = Path(run(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))").strip())
-    # torch and pytest from here. An editable pairloss is not: its .pth is not read a folder further.
-    (site / "here.pth").write_text(sysconfig.get_path("purelib"))
+    # torch and pytest come from here, but an editable pairloss does not: no .pth is read there.
+    there = {"cwd": unpacked, "PYTHONPATH": sysconfig.get_path("purelib")}
     shutil.rmtree(unpacked / "pairloss")  # so that the wheel is what is tested
-    said = run(python, "-m", "pytest", "-p", "no:cacheprovider", "tests", "-k", "errors or ratings", cwd=unpacked)
+    said = run(python, "-m", "pytest", "-p", "no:cacheprovider", "tests", "-k", "errors or ratings", **there)
     assert re.search(r" [1-9]\d* passed", said), said
     assert "No book here" in said
-    assert (
-        Path(run(python, "-c", "import pairloss; print(pairloss.__file__)", cwd=unpacked).strip()).parent.parent == site
-    )
+    found = run(python, "-c", "import pairloss; print(pairloss.__file__)", **there)
+    assert Path(found.strip()).parent.parent == site
