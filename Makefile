@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN = .venv/bin
 PYTHONS = 3.11 3.12 3.13
 
-.PHONY: help book pdf test digits test-oldest mutants notebooks stills lint bench pages guide claims peers constraints repository clean
+.PHONY: help book pdf test digits dist rehearse test-oldest mutants notebooks stills lint bench pages guide claims peers constraints repository stale clean
 
 help: ## List the tasks
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="	" read -r task does; do printf '  make %-12s%s\n' "$$task" "$$does"; done
@@ -15,25 +15,28 @@ book: .venv/ready ## Build the book as HTML, with warnings as errors, and print 
 pdf: book ## Print the whole book into one PDF, linked from its first page (needs Chromium)
 	PYTHONPATH=. $(BIN)/python book/pdf.py
 
-test: .venv/ready ## Run the tests and doctests, then re-run every chapter against its stored outputs
-	$(BIN)/pytest --numprocesses auto
-	$(NBVAL) $(SIDE_BY_SIDE)
+TESTS = --numprocesses auto --nbval --nbval-current-env tests pairloss book/chapters
 
-NBVAL = $(BIN)/pytest --nbval --nbval-current-env book/chapters
-SIDE_BY_SIDE = --numprocesses auto --dist loadscope
+test: .venv/ready ## Run tests, doctests and each chapter against its stored outputs (with those that passed as they are: ALL=1)
+	$(BIN)/pytest $(if $(ALL),--cache-clear) $(TESTS)
 
-digits: .venv/ready ## Re-run the chapters with two threads and with other vector units: the stored digits must hold
-	OMP_NUM_THREADS=2 $(NBVAL)
-	OMP_NUM_THREADS=1 ATEN_CPU_CAPABILITY=default $(NBVAL) $(SIDE_BY_SIDE)
-	OMP_NUM_THREADS=1 ATEN_CPU_CAPABILITY=avx2 $(NBVAL) $(SIDE_BY_SIDE)
+digits: .venv/ready ## Re-run the chapters with other threads, vector units, places: the stored digits must hold (REPEAT=20 CHAPTER=lists)
+	PYTHONPATH=. $(BIN)/python tests/digits.py $(or $(REPEAT),3) $(CHAPTER)
+
+dist: .venv/ready ## Make what is published of the package: dist/*.tar.gz, and from it dist/*.whl
+	rm -rf dist pairloss.egg-info
+	$(BIN)/python -c "from setuptools import build_meta; build_meta.build_sdist('dist')"
+	$(BIN)/python -m pip wheel --quiet --no-deps --no-index --no-build-isolation --wheel-dir dist dist/*.tar.gz
+
+rehearse: ## Unpack, install, test and build as strangers will: other paths, locales, homes; before a release (20 minutes)
+	$(PYTHON) tests/rehearse.py $(CASE)
 
 test-oldest: ## Run the tests and the chapters with the oldest versions that pyproject.toml allows (downloads 4 GB)
 	$(PYTHON) -m venv .venv-oldest
 	{ grep -o '"[A-Za-z_-]\+>=[0-9.]\+' pyproject.toml | sed 's/"//; s/>=/==/'; } | sort -u > .venv-oldest/oldest.txt
 	.venv-oldest/bin/python -m pip install --quiet --constraint .venv-oldest/oldest.txt --editable ".[book,test]"
 	.venv-oldest/bin/python -m pip list
-	.venv-oldest/bin/pytest --numprocesses auto
-	.venv-oldest/bin/pytest --nbval --nbval-current-env book/chapters $(SIDE_BY_SIDE)
+	.venv-oldest/bin/pytest --cache-clear $(TESTS)
 
 mutants: .venv/ready ## Break the package on purpose and print what no test notices (part of it: MODULE=lists SHARE=0.1)
 	OMP_NUM_THREADS=1 $(BIN)/python tests/mutants.py $(MODULE) $(if $(SHARE),--share $(SHARE))
@@ -85,11 +88,21 @@ clean: ## Remove the environment and everything that was built
 	rm -rf $$(sed 's|/$$||' .gitignore)
 	find . \( -name __pycache__ -o -name .ipynb_checkpoints \) -prune -exec rm -rf {} +
 
-.venv/ready: pyproject.toml constraints.txt
+# A folder that was moved or copied brings an environment that names the old place, and an install that broke off one
+# in which anything may be missing: both are made anew.
+WHERE = -e "$$(pwd -P)/.venv/bin/" -e "$$(cd .venv && pwd -P)/bin/"
+STALE := $(shell [ ! -e .venv ] || { [ ! -e .venv/unfinished ] && grep -qsF $(WHERE) .venv/bin/pip; } || echo stale)
+
+stale:
+	@echo "The environment is not whole, or was made in another place: it is made anew."
+	rm -rf .venv
+
+.venv/ready: pyproject.toml constraints.txt $(STALE)
 	@$(PYTHON) -c 'import sys; found = "%d.%d" % sys.version_info[:2]; \
 	  sys.exit(0 if found in "$(PYTHONS)".split() else \
 	  "Python " + found + " was found; expected one of $(PYTHONS). Name one: make PYTHON=python3.11")'
+	@mkdir -p .venv && touch .venv/unfinished
 	$(PYTHON) -m venv .venv
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --log .venv/install.log \
 	  --constraint constraints.txt --editable ".[book,test]" || { tail -n 40 .venv/install.log; exit 1; }
-	@touch $@
+	@mv .venv/unfinished $@

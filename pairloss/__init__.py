@@ -2,7 +2,7 @@
 
 from pairloss import datasets as datasets
 from pairloss.interactions import Interactions
-from pairloss.lists import lambdarank_loss, pairwise_hinge_loss
+from pairloss.lists import ListReduction, lambdarank_loss, pairwise_hinge_loss
 from pairloss.modules import (
     AdaptiveBPRLoss,
     AdaptiveHingeLoss,
@@ -31,7 +31,7 @@ from pairloss.pairs import (
 )
 from pairloss.partial_credit import ideal_difference_from_metadata
 from pairloss.ratings import logistic_loss, poisson_loss, regression_loss
-from pairloss.reduction import total_weight
+from pairloss.reduction import Reduction, total_weight
 
 __version__ = "0.1.0"
 
@@ -64,4 +64,6 @@ __all__ = [
     "AdaptiveHingeLoss",
     "WARPLoss",
     "SoftmaxLoss",
+    "Reduction",
+    "ListReduction",
 ]

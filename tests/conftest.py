@@ -11,15 +11,19 @@ from hypothesis import Phase, settings
 
 ROOT = Path(__file__).parent.parent
 
-# Tests run side by side: with all threads in each process they take five times the processor's time.
-os.environ.setdefault("OMP_NUM_THREADS", "1")
-
-# One registers a device for the whole process, and runs in its own; the other is a task.
-collect_ignore = ["on_a_fake_device.py", "mutants.py"]
-# The package alone is tested with no more than pytest, hypothesis and NumPy, on systems that need not build the book.
-if not find_spec("jupytext"):
+# One registers a device for the whole process, and runs in its own; the others are tasks.
+collect_ignore = ["on_a_fake_device.py", "mutants.py", "rehearse.py", "digits.py"]
+# The package alone is tested with no more than pytest, hypothesis and NumPy, on systems that need not build the book,
+# and from an sdist, which has none.
+OF_THE_PACKAGE = not (find_spec("jupytext") and (ROOT / "book").exists())
+if OF_THE_PACKAGE:
     of_the_book = "book claims colab figures guide links pages peers training"
     collect_ignore += ["browser.py", "pictures.py", *(f"test_{name}.py" for name in of_the_book.split())]
+
+
+def pytest_report_header():
+    return "No book here, or nothing to build it with: its tests are left out" if OF_THE_PACKAGE else None
+
 
 settings.register_profile("pairloss", deadline=None, max_examples=25, derandomize=True)
 # For the mutants it is enough that a case fails; the simplest one that does takes long to find.

@@ -32,7 +32,20 @@ REPOSITORY = PROJECT["urls"]["Repository"]
 
 
 def notebook(source):
+    written = source.with_suffix(".ipynb")
+    assert written.exists(), (
+        f"{source.stem}: there is no {written.name}; make notebooks CHAPTER={source.stem} writes it"
+    )
     return nbformat.read(source.with_suffix(".ipynb"), as_version=4)
+
+
+def numbered(source, kind):
+    """The cells of a kind, each with its number in the notebook."""
+    return [(number, cell) for number, cell in enumerate(notebook(source).cells) if cell.cell_type == kind]
+
+
+def pngs(cell):
+    return [o.data["image/png"] for o in cell.get("outputs", []) if "image/png" in o.get("data", {})]
 
 
 def comparable(cells):
@@ -41,18 +54,21 @@ def comparable(cells):
 
 @every_chapter
 def test_source_and_notebook_have_the_same_cells(source):
-    expected, actual = comparable(jupytext.read(source).cells), comparable(notebook(source).cells)
+    stored = notebook(source)
+    expected, actual = comparable(jupytext.read(source).cells), comparable(stored.cells)
     for number, (cell, stored) in enumerate(zip(expected, actual, strict=False)):
-        assert cell == stored, f"cell {number} differs: run make notebooks CHAPTER={source.stem}"
-    assert len(expected) == len(actual)
+        assert cell == stored, f"{source.stem}, cell {number} differs: run make notebooks CHAPTER={source.stem}"
+    assert len(expected) == len(actual), f"{source.stem}: cells came or went: run make notebooks CHAPTER={source.stem}"
 
 
 def test_every_notebook_is_in_the_table_of_contents():
     toc = yaml.safe_load((ROOT / "_toc.yml").read_text())
     files = [chapter["file"] for part in toc["parts"] for chapter in part["chapters"]]
     on_disk = {f"book/chapters/{path.name}" for path in (ROOT / "book/chapters").glob("*.ipynb")}
-    assert {file for file in files if file.endswith(".ipynb")} == on_disk
-    assert on_disk == {f"book/chapters/{path.stem}.ipynb" for path in CHAPTERS}
+    written = {f"book/chapters/{path.stem}.ipynb" for path in CHAPTERS}
+    assert on_disk == written, f"without its source or not yet made (make notebooks): {on_disk ^ written}"
+    listed = {file for file in files if file.endswith(".ipynb")}
+    assert listed == on_disk, f"_toc.yml lists the chapters; in one of the two alone: {listed ^ on_disk}"
 
 
 def test_the_readme_lists_the_chapters_in_their_order():
@@ -60,7 +76,21 @@ def test_the_readme_lists_the_chapters_in_their_order():
     files = [chapter["file"] for part in toc["parts"] for chapter in part["chapters"]]
     chapters = [(file, notebook(ROOT / file).cells[0].source) for file in files if file.endswith(".ipynb")]
     listed = re.findall(r"^\d+\. \[(.*)\]\((.*)\)$", (ROOT / "README.md").read_text(), re.MULTILINE)
-    assert [(file, f"# {title}") for title, file in listed] == [(file, text.split("\n")[0]) for file, text in chapters]
+    for (title, file), (expected, text) in zip(listed, chapters, strict=False):
+        assert (file, f"# {title}") == (expected, text.split("\n")[0]), "README.md lists the chapters as _toc.yml does"
+    assert len(listed) == len(chapters), "README.md lists the chapters, one in a line"
+
+
+def test_the_first_page_lists_the_chapters_and_how_long_they_take():
+    toc = yaml.safe_load((ROOT / "_toc.yml").read_text())
+    names = [Path(chapter["file"]).stem for part in toc["parts"] for chapter in part["chapters"]]
+    long = r"^\*\*About (\d+) minutes\.\*\*"
+    text = {source.stem: source.read_text() for source in CHAPTERS}
+    expected = [(name, re.search(long, text[name], re.MULTILINE)[1]) for name in names if name in text]
+    rows = re.findall(
+        r"^\| \{doc\}`chapters/(\w+)` \| .* \| (\d+) \|$", (ROOT / "book/index.md").read_text(), re.MULTILINE
+    )
+    assert rows == expected, "book/index.md has a row for each chapter, with its minutes"
 
 
 def test_a_mistyped_chapter_is_answered_with_the_list():
@@ -86,16 +116,19 @@ def test_notebook_is_executed_and_says_nothing_about_a_machine(source):
     stored = notebook(source)
     assert set(stored.metadata) == {"accelerator", "kernelspec"}
     assert stored.metadata.accelerator == "GPU"
-    code = [cell for cell in stored.cells if cell.cell_type == "code"]
-    assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1))
-    red = [cell for cell in code if any(output.output_type == "error" for output in cell.outputs)]
-    # Exercises wait for their answer with an assertion, and nothing else may fail.
-    assert red == [cell for cell in code if cell.source.startswith("def my_")]
-    for output in (output for cell in code for output in cell.outputs):
-        assert output.output_type in ("stream", "display_data", "execute_result") or output.ename == "AssertionError"
-        assert output.get("name") != "stderr"
-        text = output.get("text", "") + output.get("data", {}).get("text/plain", "")
-        assert not re.search(r"grad_fn|device=|cuda|/home/|/tmp/|0x[0-9a-f]{6}|tensor\(", text), text
+    for count, (number, cell) in enumerate(numbered(source, "code"), 1):
+        at = f"{source.stem}, cell {number}:"
+        assert cell.execution_count == count, f"{at} is not executed: run make notebooks CHAPTER={source.stem}"
+        # Exercises wait for their answer with an assertion, and nothing else may fail.
+        red, stub = any(o.output_type == "error" for o in cell.outputs), cell.source.startswith("def my_")
+        assert red == stub, f"{at} only the exercise that begins with 'def my_' fails, and it does"
+        for output in cell.outputs:
+            kinds = "stream", "display_data", "execute_result"
+            assert output.output_type in kinds or output.ename == "AssertionError", f"{at} fails with {output.ename}"
+            assert output.get("name") != "stderr", f"{at} writes to stderr: {output.text}"
+            text = output.get("text", "") + output.get("data", {}).get("text/plain", "")
+            told = re.search(r"grad_fn|device=|cuda|/home/|/tmp/|0x[0-9a-f]{6}|tensor\(", text)
+            assert not told, f"{at} no device, path or bare tensor is printed, but {told[0]!r} is: {text}"
 
 
 def test_no_output_is_ignored():
@@ -111,71 +144,81 @@ def test_no_output_is_ignored():
 
 @every_chapter
 def test_chapter_follows_the_skeleton(source):
-    stored = notebook(source)
-    text = "\n".join(cell.source for cell in stored.cells if cell.cell_type == "markdown")
-    code = [cell for cell in stored.cells if cell.cell_type == "code"]
+    text = "\n".join(cell.source for _, cell in numbered(source, "markdown"))
     for heading in ("# ", "## The picture first", "## Take-away", "## Exercises", "## Sources"):
-        assert re.search(rf"^{heading}", text, re.MULTILINE), heading
-    assert len(re.findall(r"^# ", text, re.MULTILINE)) == 1
-    assert code[0].metadata.tags == ["remove-cell"]
-    assert code[0].source == notebook(CHAPTERS[0]).cells[1].source
-    assert max(len(cell.source.splitlines()) for cell in code) <= 27
-    figures = 0
-    for cell in code:
-        images = [output for output in cell.outputs if "image/png" in output.get("data", {})]
-        figures += len(images)
-        if images:
-            assert len(cell.metadata.mystnb["image"]["alt"]) > 40
-            assert (
-                max(pictures.width(image.data["image/png"]) for image in images) <= 704
-            )  # letters of 9 pixels on a phone
-    assert 3 <= figures <= 5
-    played = [
-        cell.source
-        for cell in code
-        if any("pairloss-figure" in o.get("data", {}).get("text/html", "") for o in cell.outputs)
-    ]
-    assert len(played) == 1
+        assert re.search(rf"^{heading}", text, re.MULTILINE), f"{source.stem}: has no heading {heading!r}"
+    assert len(re.findall(r"^# ", text, re.MULTILINE)) == 1, f"{source.stem}: has one title"
+    code = numbered(source, "code")
+    first = code[0][1].metadata.get("tags"), code[0][1].source
+    top = numbered(CHAPTERS[0], "code")[0][1].source
+    assert first == (["remove-cell"], top), f"{source.stem}, cell {code[0][0]}: the first is that of every chapter"
+    figures = played = 0
+    for number, cell in code:
+        at, lines = f"{source.stem}, cell {number}:", len(cell.source.splitlines())
+        assert lines <= 27, f"{at} has {lines} lines; at most 25 and a tag or two"
+        for png in pngs(cell):
+            alt = cell.metadata.get("mystnb", {}).get("image", {}).get("alt", "")
+            assert len(alt) > 40, (
+                f'{at} a picture has alt text of more than 40 letters, mystnb={{"image": {{"alt": "…"}}}}'
+            )
+            width = pictures.width(png)  # letters of 9 pixels on a phone
+            assert width <= 704, f"{at} the picture is {width} pixels wide; at most 704, which are 6.2 inches"
+            figures += 1
+        played += any("pairloss-figure" in o.get("data", {}).get("text/html", "") for o in cell.outputs)
+    assert 3 <= figures <= 5, f"{source.stem}: has {figures} pictures; expected three to five"
+    assert played == 1, f"{source.stem}: has {played} figures to play with; expected one"
 
 
 @every_chapter
 def test_a_chapter_asks_before_it_tells(source):
-    cells = notebook(source).cells
+    cells, at = notebook(source).cells, f"{source.stem}:"
     text = "\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
-    assert re.search(r"^\*\*About \d+ minutes\.\*\* Before it: ", text, re.MULTILINE)
+    begins = re.search(r"^\*\*About \d+ minutes\.\*\* Before it: ", text, re.MULTILINE)
+    assert begins, f"{at} says at its top '**About 30 minutes.** Before it: …'"
     questions = re.findall(r"^> \*\*Guess first\.\*\* .*\(a\).*\(b\).*\(c\)", text, re.MULTILINE)
     answers = re.findall(r"<summary>Answer</summary>\n\n\*\*\((\w)\)\*\*(.*)\n\n</details>", text)
-    pictures_shown = sum("image/png" in o.get("data", {}) for cell in cells for o in cell.get("outputs", []))
-    assert len(questions) == len(answers) == pictures_shown
-    for right, why in answers:  # each wrong choice is answered, too
-        assert {f"({letter})" for letter in "abc" if letter != right} <= set(re.findall(r"\(\w\)", why)), why
-    exercises = text[text.index("## Exercises") :]
-    solutions = [cell for cell in cells if cell.metadata.get("tags") == ["hide-cell"]]
-    assert len(solutions) == len(re.findall(r"^\*\*\d\.\*\*", exercises, re.MULTILINE)) == 3
-    assert exercises.count("<summary>Hint</summary>") == 3
-    assert {cell.metadata.mystnb["code_prompt_show"] for cell in solutions} == {"Solution"}
-    assert sum(cell.source.startswith("def my_") for cell in cells) == 1
+    found = len(questions), len(answers), sum(len(pngs(cell)) for cell in cells)
+    assert len({*found}) == 1, f"{at} as many 'Guess first' as answers as pictures, but there are {found}"
+    for right, why in answers:
+        wrong = {f"({letter})" for letter in "abc" if letter != right}
+        assert wrong <= set(re.findall(r"\(\w\)", why)), f"{at} each wrong choice is answered, too: {why}"
+    exercises = text.partition("## Exercises")[2]
+    solutions = [(n, cell) for n, cell in enumerate(cells) if cell.metadata.get("tags") == ["hide-cell"]]
+    asked = len(re.findall(r"^\*\*\d\.\*\*", exercises, re.MULTILINE))
+    found = asked, exercises.count("<summary>Hint</summary>"), len(solutions)
+    assert found == (3, 3, 3), (
+        f"{at} three exercises '**1.** …', hints and solutions (hide-cell), but there are {found}"
+    )
+    for n, cell in solutions:
+        label = cell.metadata.get("mystnb", {}).get("code_prompt_show")
+        assert label == "Solution", (
+            f'{source.stem}, cell {n}: a solution has mystnb={{"code_prompt_show": "Solution", …}}'
+        )
+    stubs = sum(cell.source.startswith("def my_") for cell in cells)
+    assert stubs == 1, f"{at} one exercise begins with a stub 'def my_…', but {stubs} do"
 
 
 @every_chapter
 def test_machinery_is_folded(source):
     """No more than 25 lines of code are in view before the next number."""
     visible = 0
-    for cell in notebook(source).cells:
-        if cell.cell_type == "code":
-            folded = {"remove-cell", "hide-input", "hide-cell"} & set(cell.metadata.get("tags", []))
-            visible += 0 if folded else len(cell.source.splitlines())
-            assert visible <= 25, cell.source
-            visible = 0 if cell.outputs else visible
+    for number, cell in numbered(source, "code"):
+        folded = {"remove-cell", "hide-input", "hide-cell"} & set(cell.metadata.get("tags", []))
+        visible += 0 if folded else len(cell.source.splitlines())
+        assert visible <= 25, (
+            f"{source.stem}, cell {number}: {visible} lines in view before the next number; at most 25"
+        )
+        visible = 0 if cell.outputs else visible
 
 
 @every_chapter
 def test_text_reads_in_the_book_in_colab_and_on_github(source):
-    for cell in notebook(source).cells:
-        if cell.cell_type == "markdown":
-            assert not re.search(r"^:::|^```\{|\{[a-z:]+\}`", cell.source, re.MULTILINE), cell.source
-            for target in re.findall(r"\]\(([^)]*)\)", cell.source):
-                assert target.startswith("https://"), target
+    for number, cell in numbered(source, "markdown"):
+        at = f"{source.stem}, cell {number}:"
+        myst = re.search(r"^:::|^```\{|\{[a-z:]+\}`", cell.source, re.MULTILINE)
+        assert not myst, f"{at} Colab and GitHub do not know {myst[0]!r}"
+        for target in re.findall(r"\]\(([^)]*)\)", cell.source):
+            assert target.startswith("https://"), f"{at} a link has its full address, but {target!r}"
 
 
 # The numbers of the published examples, each of which must stand in an output of a chapter.
@@ -196,7 +239,7 @@ def test_published_numbers_stand_in_the_outputs(chapter):
 
 def test_the_picture_of_the_readme_is_that_of_the_first_chapter():
     cells = notebook(ROOT / "book/chapters/standard_losses.md").cells
-    images = [o.data["image/png"] for c in cells for o in c.get("outputs", []) if "image/png" in o.get("data", {})]
+    images = [png for cell in cells for png in pngs(cell)]
     assert base64.b64decode(images[1]) == (ROOT / "book/picture.png").read_bytes()
     assert Figure("pull", moves=True)._repr_html_() + "\n" == (ROOT / "book/picture.html").read_text()
 
@@ -229,6 +272,25 @@ def test_a_figure_that_differs_fails_the_notebook(tmp_path):
     assert re.findall(r"FAILED \S*?(\w+)\.ipynb", said) == ["blank", "other", "twice"], said
     assert "figure 1 of the cell differs: " in said
     assert "1 passed" in said
+
+
+def test_a_notebook_that_passed_is_not_run_again_until_it_changes(tmp_path):
+    def stored(code, text):
+        cell = nbformat.v4.new_code_cell(code, execution_count=1, outputs=[nbformat.v4.new_output("stream", text=text)])
+        nbformat.write(nbformat.v4.new_notebook(cells=[cell]), tmp_path / "one.ipynb")
+
+    def run(**settings):
+        command = "-m pytest --nbval --nbval-current-env -q --color no -o".split()
+        person = {name: value for name, value in os.environ.items() if name != "CI"}
+        run = [sys.executable, *command, f"cache_dir={tmp_path}/cache", f"--rootdir={ROOT}", tmp_path]
+        said = subprocess.run(run, cwd=ROOT, env=person | settings, capture_output=True, text=True).stdout
+        return re.search(r"1 (passed|failed|skipped)", said)[1]
+
+    shutil.copy(ROOT / "book/conftest.py", tmp_path)
+    stored("print(1)", "1\n")
+    assert [run(), run(), run(CI="true")] == ["passed", "skipped", "passed"]
+    stored("print(1)", "2\n")
+    assert [run(), run()] == ["failed", "failed"]
 
 
 def test_one_repository_address():
@@ -327,7 +389,7 @@ def test_bibliography_is_cited_and_the_api_page_is_complete():
     api = (ROOT / "book/api.md").read_text()
     index = (ROOT / "book/index.md").read_text()
     for name in pairloss.__all__:
-        assert re.search(rf"^\.\. auto(function|class):: {name}$", api, re.MULTILINE), name
+        assert re.search(rf"^\.\. auto(function|class|data):: {name}$", api, re.MULTILINE), name
         if name.endswith(("_loss", "Loss")):
             assert re.search(rf"^\|.*~pairloss\.{name}`", api, re.MULTILINE), f"{name} in the table of book/api.md"
         if name in PAIRS or name in LISTS:

@@ -43,7 +43,7 @@ def clean_environment(folder):
 def test_a_chapter_runs_as_in_colab(tmp_path):
     source = tmp_path / "source"
     shutil.copytree(ROOT / "pairloss", source / "pairloss", ignore=shutil.ignore_patterns("__pycache__"))
-    for file in ("pyproject.toml", "README.md", "LICENSE"):
+    for file in ("pyproject.toml", "setup.py", "README.md", "LICENSE"):
         shutil.copy(ROOT / file, source)
     build = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation"]
     subprocess.run([*build, "--wheel-dir", tmp_path, source], check=True)

@@ -1,10 +1,17 @@
 """The package as a whole: what an import brings in, what is public, what is typed."""
 
 import inspect
+import os
 import re
+import shutil
 import subprocess
 import sys
+import sysconfig
+import tarfile
+import venv
+import zipfile
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
@@ -24,6 +31,9 @@ def test_public_names_are_there_typed_and_documented():
     assert (ROOT / "pairloss/py.typed").exists()
     for name in pairloss.__all__:
         public = getattr(pairloss, name)
+        if name.endswith("Reduction"):  # a type, which has no docstring
+            assert {"mean", "sum"} <= {*get_args(public)}
+            continue
         assert ">>>" in public.__doc__, name
         if inspect.isfunction(public):
             parameters = inspect.signature(public).parameters.values()
@@ -91,3 +101,61 @@ def test_versions_agree():
     citation, changes = (ROOT / "CITATION.cff").read_text(), (ROOT / "CHANGELOG.md").read_text()
     assert f"version: {pairloss.__version__}\n" in citation
     assert re.search(r"^## (\S+)", changes, re.MULTILINE).group(1) == pairloss.__version__
+
+
+SDIST = "from setuptools import build_meta; build_meta.build_sdist('dist')"
+
+
+@pytest.mark.skipif(not (ROOT / "book").exists(), reason="an sdist does not make another")
+def test_what_is_published_installs_and_passes_its_own_tests(tmp_path):
+    """The sdist, the wheel made from it, and the sdist's tests of that wheel where no other pairloss is."""
+    pytest.importorskip("setuptools", "77.0.3", reason="builds with it")
+    from book import repository
+
+    here = {path.relative_to(ROOT).as_posix() for path in repository.files()}
+    for file in here:
+        if file.partition("/")[0] in ("pairloss", "tests") or "/" not in file:
+            (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / file, tmp_path / file)
+
+    def run(python, *arguments, cwd=tmp_path, **settings):
+        alone = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "PYTEST"))} | settings
+        done = subprocess.run([python, *arguments], cwd=cwd, env=alone, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    run(sys.executable, "-c", SDIST)
+    (sdist,) = (tmp_path / "dist").glob("*.tar.gz")
+    wheel = "-m pip wheel --quiet --no-deps --no-index --no-build-isolation --wheel-dir dist".split()
+    run(sys.executable, *wheel, sdist)
+    with tarfile.open(sdist) as archive:
+        archive.extractall(tmp_path, filter="data")
+    unpacked = tmp_path / sdist.name.removesuffix(".tar.gz")
+    for file in here:
+        carried = file.startswith("pairloss/") or re.fullmatch(r"tests/.*\.py", file)
+        assert not carried or (unpacked / file).exists(), f"{file} is missing in the sdist"
+    (wheel,) = (tmp_path / "dist").glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        inside = {name: archive.read(name).decode() for name in archive.namelist()}
+    information = f"pairloss-{pairloss.__version__}.dist-info"
+    assert {name for name in inside if not name.startswith(information)} == {
+        f for f in here if f.startswith("pairloss/")
+    }
+    assert f"{information}/licenses/LICENSE" in inside
+    metadata = inside[f"{information}/METADATA"]
+    assert re.findall(r"\]\((?!https://)[^)]*\)", metadata) == [], "links that lead nowhere from an index"
+    assert "\nClassifier: Typing :: Typed\n" in metadata
+    assert "[Choosing negatives](https://github.com/" in metadata
+
+    venv.create(tmp_path / "venv", with_pip=False)
+    python = tmp_path / "venv" / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    run(sys.executable, "-m", "pip", "--python", python, "install", "--quiet", "--no-deps", "--no-index", wheel)
+    site = Path(run(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))").strip())
+    # torch and pytest come from here, but an editable pairloss does not: no .pth is read there.
+    there = {"cwd": unpacked, "PYTHONPATH": sysconfig.get_path("purelib")}
+    shutil.rmtree(unpacked / "pairloss")  # so that the wheel is what is tested
+    said = run(python, "-m", "pytest", "-p", "no:cacheprovider", "tests", "-k", "errors or ratings", **there)
+    assert re.search(r" [1-9]\d* passed", said), said
+    assert "No book here" in said
+    found = run(python, "-c", "import pairloss; print(pairloss.__file__)", **there)
+    assert Path(found.strip()).parent.parent == site
