@@ -76,7 +76,7 @@ def test_the_chapter_draws_what_was_measured(said):
         what = {"first call, in seconds": "seconds to compile"}.get(change, f"step, {change}")
         assert values == tuple(round(steps(what, *size), 2) for size in (("10", "1024"), ("50", "16384")))
     rows = [row for row in read("lists") if row["offset"] == "0"]
-    of = {"hinge, dense table": "table", "hinge, by sorting": "sorting"}
+    of = {"hinge, table": "table", "hinge, sorted": "sorting", "LambdaRank@10": "LambdaRank at 10"}
     for name, cells in said["SECONDS"].items():
         seconds = {int(row["L"]): row["seconds"] for row in rows if row["loss"] == of.get(name, name)}
         assert dict(zip(lists.LENGTHS, cells.split(), strict=False)) == seconds
