@@ -17,7 +17,7 @@ collect_ignore = ["on_a_fake_device.py", "mutants.py", "rehearse.py", "digits.py
 # and from an sdist, which has none.
 OF_THE_PACKAGE = not (find_spec("jupytext") and (ROOT / "book").exists())
 if OF_THE_PACKAGE:
-    of_the_book = "book claims colab figures guide links pages peers training"
+    of_the_book = "book claims colab figures guide links pages peers speed train_ddp train_torchrec training"
     collect_ignore += ["browser.py", "pictures.py", *(f"test_{name}.py" for name in of_the_book.split())]
 
 

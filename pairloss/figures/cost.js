@@ -2,7 +2,7 @@
 const cost = () => {
   const state = { k: 6, b: 12, d: 6 };
   const WAYS = ["scored once", "scored twice", "scored twice, in pieces"];
-  const at = (k) => WAYS.map((way) => stepCost(Math.round(2 ** k), 2 ** state.b, 2 ** state.d, way));
+  const at = (K) => WAYS.map((way) => stepCost(K, 2 ** state.b, 2 ** state.d, way));
   const whole = (power) => Math.round(2 ** power).toLocaleString("en");
   const size = (bytes) => {
     const power = Math.min(4, Math.floor(Math.log10(bytes) / 3));
@@ -41,7 +41,7 @@ const cost = () => {
           markup += line(chart.X(k), boxes[i].top, chart.X(k), chart.Y(4), 'opacity=".15"') + text(chart.X(k), chart.Y(4) + 15, 2 ** k, 'text-anchor="middle"');
         markup += line(chart.X(state.k), boxes[i].top, chart.X(state.k), chart.Y(4), 'stroke-dasharray="3 3" opacity=".6"');
         WAYS.forEach((_, w) => {
-          const height = (k) => Math.log10(at(k)[w][key]);
+          const height = (k) => Math.log10(at(2 ** k)[w][key]);
           markup += chart.curve(grid(0, 10, 40).map((k) => [k, height(k)]), COLORS[w]) + dot(chart.X(state.k), chart.Y(height(state.k)), COLORS[w], 4);
         });
       });
@@ -51,7 +51,7 @@ const cost = () => {
       return { markup, height: bottom + 54 };
     },
     says() {
-      const costs = at(state.k);
+      const costs = at(Math.round(2 ** state.k));
       return `K = ${whole(state.k)} for each of ${whole(state.b)} positives, vectors of ${whole(state.d)}. ` + WAYS.map((way, w) =>
         `${way[0].toUpperCase()}${way.slice(1)}: ${size(costs[w].peak)} at the peak, ${size(costs[w].moved)} moved, at 10 GB a second at least ${number(costs[w].moved / 1e7, costs[w].moved < 1e8 ? 1 : 0)} ms`).join(". ") + ".";
     },
