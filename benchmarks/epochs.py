@@ -6,7 +6,7 @@ of them on the five splits that are judged, paired.
 
 python benchmarks/epochs.py
 
-fills benchmarks/tables/epochs.csv and prints it. It runs where ``make peers`` runs.
+fills benchmarks/tables/epochs.csv and epochs_quality.csv and prints both. It runs where ``make peers`` runs.
 """
 
 import itertools
@@ -17,7 +17,7 @@ from typing import Any
 
 import peers
 import torch
-from pairs import markdown
+from pairs import markdown, ratio
 from tables import Row, definitions, interval, read, write
 from torch import Tensor
 
@@ -46,23 +46,19 @@ def quick(
     return one, (person.data, thing.data[:, :-1], thing.data[:, -1])
 
 
-def of_a_generator(epochs: Iterator[Any]) -> Callable[[], Any]:
-    return lambda: next(epochs)
-
-
-def seconds(dim: int, threads: int, batch: int, train: Tensor) -> Iterator[Row]:
+def seconds(dim: int, threads: int, train: Tensor) -> Iterator[Row]:
+    """Of an epoch, and how many times those of LightFM, which has the first row."""
     from lightfm import LightFM
 
     torch.set_num_threads(threads)
-    model = LightFM(
-        dim, loss="warp", random_state=0, learning_rate=0.05, item_alpha=1e-3, user_alpha=1e-3, max_sampled=peers.K
-    )
-    matrix = peers.matrix(train).tocoo()
-    loop = of_a_generator(peers.ours("WARP", dim, [(6e-3, 3e-3)], train, 0, 1024))
+    options = {"learning_rate": 0.05, "item_alpha": 1e-3, "user_alpha": 1e-3, "max_sampled": peers.K}
+    model, matrix = LightFM(dim, loss="warp", random_state=0, **options), peers.matrix(train).tocoo()
+    setting = (6e-3, 3e-3)
+    loop = peers.ours("WARP", dim, [setting], train, 0, 1024)
     runs = {  # and how many epochs a call takes
-        "LightFM WARP": (lambda: model.fit_partial(matrix, epochs=peers.EVERY, num_threads=threads), peers.EVERY),
-        "WARP, the loop of peers.py": (loop, peers.EVERY),
-        f"WARP, quick, batches of {batch:,}": (quick(train, dim, (6e-3, 3e-3), batch, 0)[0], 1),
+        "LightFM": (lambda: model.fit_partial(matrix, epochs=peers.EVERY, num_threads=threads), peers.EVERY),
+        "exact draws, 1,024": (lambda: next(loop), peers.EVERY),
+        **{f"quick, {batch:,}": (quick(train, dim, setting, batch, 0)[0], 1) for batch in (4096, 8192)},
     }
     times: dict[str, list[float]] = {name: [] for name in runs}
     for round_ in range(ROUNDS + 1):
@@ -71,17 +67,9 @@ def seconds(dim: int, threads: int, batch: int, train: Tensor) -> Iterator[Row]:
             run()
             if round_:
                 times[name].append((time.perf_counter() - begin) / epochs)
-    for name in runs:
-        low, median, high = statistics.quantiles(
-            [a / b for a, b in zip(times[name], times["LightFM WARP"], strict=True)], n=4
-        )
-        of = {
-            "model": name,
-            "dimension": f"{dim}",
-            "threads": f"{threads}",
-            "seconds": f"{statistics.median(times[name]):.3g}",
-        }
-        yield of | {"beside LightFM": f"{median:.3g}", "low": f"{low:.3g}", "high": f"{high:.3g}"}
+    for name, own in times.items():
+        of = {"loop": name, "dimension": f"{dim}", "threads": f"{threads}"}
+        yield of | {"seconds": f"{statistics.median(own):.3g}"} | ratio(own, times["LightFM"])
 
 
 def best(tables: list[Tensor], setting: peers.Setting, seed: int) -> tuple[float, peers.Parts]:
@@ -99,7 +87,7 @@ def best(tables: list[Tensor], setting: peers.Setting, seed: int) -> tuple[float
 def main() -> None:
     data = peers.load(NAME, ())
     train = peers.split(NAME, data, 0)[0]
-    rows = [row for job in ((16, 1, 4096), (64, 2, 4096), (64, 2, 8192)) for row in seconds(*job, train)]
+    rows = [row for job in ((16, 1), (64, 2)) for row in seconds(*job, train)]
     write("epochs", rows)
     print(*markdown(rows), sep="\n")
     torch.set_num_threads(1)
@@ -110,11 +98,15 @@ def main() -> None:
         tables = peers.split(NAME, data, seed)
         judged.append(peers.measures(best(tables, own, seed)[1], tables)[0])
     [other] = [row for row in read("peers") if (row["data"], row["model"]) == (NAME, "WARP")]
-    mean, low, high = interval(torch.tensor(judged, dtype=torch.float64) - peers.values(other, "ndcg"))
-    print(
-        f"quick, {own}: NDCG@10 {statistics.mean(judged):.4f}, "
-        f"less the loop of peers.py {mean:+.4f} [{low:+.4f}, {high:+.4f}]"
-    )
+    quality = [
+        {"loop": "exact", "setting": other["setting"], "ndcg": other["ndcg"]},
+        {"loop": "quick", "setting": f"{own[0]:g} {own[1]:g}", "ndcg": " ".join(f"{value:.4f}" for value in judged)},
+    ]
+    write("epochs_quality", quality)
+    print(*markdown(quality), sep="\n")
+    exact, quicker = (peers.values(row, "ndcg") for row in quality)
+    mean, low, high = interval(quicker - exact)
+    print(f"NDCG@10, quick - exact: {mean:+.4f} [{low:+.4f}, {high:+.4f}]")
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ What is compared runs in turn, A B C A B C …, in one process; a ratio is the m
 neighbouring runs, with the quartiles beside it. Absolute times differ between machines and hours,
 ratios much less. On a GPU its own events time the runs.
 
-python benchmarks/pairs.py [--device cuda] [--seconds 1] [--only warp]
+python benchmarks/pairs.py [--seconds 1]
 
 fills benchmarks/tables/speed.csv (losses) and steps.csv (training steps, memory), prints both as Markdown and draws
 the first, with the picture of the chapter "Speed and scale".
@@ -168,7 +168,7 @@ def ratio(above: list[float], below: list[float]) -> dict[str, str]:
     return {"ratio": f"{median:.3g}", "low": f"{low:.3g}", "high": f"{high:.3g}"}
 
 
-def losses(device: str, limit: float, only: str) -> Iterator[Row]:
+def losses(device: str, limit: float) -> Iterator[Row]:
     """For each loss, size and dtype how long it takes beside the floor, and what the published form takes beside it."""
     for name, credit, dtype, (k, b) in (
         (name, credit, dtype, size)
@@ -176,7 +176,6 @@ def losses(device: str, limit: float, only: str) -> Iterator[Row]:
         for credit in (False, True)
         for dtype in DTYPES
         for size in SIZES
-        if only in name
     ):
         k, b = (1, FLAT_SIZES[SIZES.index((k, b))]) if name in FLAT else (k, b)
         ours, published, scores = case(name, credit, k, b, DTYPES[dtype], device)
@@ -344,10 +343,9 @@ def peaks() -> list[Row]:
 # --- tables -------------------------------------------------------------------------------------------------
 
 
-def keep(table: str, rows: list[Row], only: str = "") -> list[Row]:
-    """Put new rows in the place of those of the same device (and loss) in a table; give it all."""
-    old = [row for row in read(table) if row["device"] != rows[0]["device"] or only not in row.get("loss", only)]
-    write(table, [*old, *rows])
+def keep(table: str, rows: list[Row]) -> list[Row]:
+    """Put new rows in the place of those of the same device in a table."""
+    write(table, [*(row for row in read(table) if row["device"] != rows[0]["device"]), *rows])
     return rows
 
 
@@ -377,18 +375,13 @@ def of_the_chapter(rows: list[Row], device: str) -> dict[str, dict[str, str]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=1, help="for each comparison (default 1)")
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--only", default="", help="losses whose name has this in it")
-    arguments = parser.parse_args()
-    print(f"torch {torch.__version__}, {where(arguments.device)}, forward + backward\n")
-    print(
-        *markdown(keep("speed", list(losses(arguments.device, arguments.seconds, arguments.only)), arguments.only)),
-        sep="\n",
-    )
-    if not arguments.only:
-        print(*markdown(keep("steps", list(steps(arguments.device, arguments.seconds)))), sep="\n")
+    limit = parser.parse_args().seconds
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    print(f"torch {torch.__version__}, {where(device)}, forward + backward\n")
+    print(*markdown(keep("speed", list(losses(device, limit)))), sep="\n")
+    print(*markdown(keep("steps", list(steps(device, limit)))), sep="\n")
     picture = definitions("speed", "speed_of = ")["picture"]
-    picture(of_the_chapter(read("speed"), where(arguments.device))).savefig(TABLES / "speed.png", facecolor="white")
+    picture(of_the_chapter(read("speed"), where(device))).savefig(TABLES / "speed.png", facecolor="white")
 
 
 if __name__ == "__main__":

@@ -36,9 +36,13 @@ nbval.plugin.IPyNbCell.compare_outputs = compare_outputs
 # A notebook that passed as it is, with this package and what is installed, is not run again on a person's machine.
 INSTALLED = sorted(f"{found.name}=={found.version}" for found in importlib.metadata.distributions())
 PACKAGE = [
-    path for path in sorted((pictures.ROOT / "pairloss").rglob("*")) if path.suffix in (".py", ".js", ".mplstyle")
+    path
+    for path in sorted((pictures.ROOT / "pairloss").rglob("*"))
+    if path.suffix in (".py", ".js", ".svg", ".mplstyle")
 ]
-BELOW = "\n".join([sys.version, *INSTALLED]).encode() + b"".join(map(Path.read_bytes, [Path(__file__), *PACKAGE]))
+BELOW = "\n".join([sys.version, *INSTALLED]).encode() + b"".join(
+    map(Path.read_bytes, [Path(__file__), Path(pictures.__file__), *PACKAGE])
+)
 NOTEBOOKS = {path.stem: path.read_bytes() for path in Path(__file__).parent.rglob("*.ipynb")}
 PRINTS = {name: sha256(BELOW + notebook).hexdigest() for name, notebook in NOTEBOOKS.items()}
 OUTCOMES = defaultdict(Counter)

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from pairloss import checks
-from pairloss.tensors import computed_in, extremes, only_backward, usable
+from pairloss.tensors import computed_in, extremes, only_backward, rows_in_a_piece, usable
 
 ListReduction = Literal["mean", "sum"]
 LIST_REDUCTIONS = get_args(ListReduction)
@@ -307,11 +307,11 @@ def lambdarank_loss(
         return (delta * functional.softplus(-sigma * ahead.sign() * lead, threshold=40)).sum()
 
     if groups is None:
-        pieces = _triangle(length, length if at is None else min(at, length))
+        pieces = _triangle(index, length if at is None else min(at, length))
     else:
         pieces = _behind(index, sizes[group] - rank if at is None else (sizes[group] - rank).where(rank <= at, 0))
     if len(pieces) > 1 and only_backward(s):
-        total: Tensor = _InPieces.apply(s, of_pairs, pieces)  # type: ignore[no-untyped-call]
+        total = _in_pieces(s, of_pairs, pieces)
     else:
         total = sum((of_pairs(s, *piece) for piece in pieces), s[:0].sum())
     return total / max(num_groups, 1) if reduction == "mean" else total
@@ -345,9 +345,12 @@ class _InPieces(torch.autograd.Function):
         return of_s, None, None
 
 
-def _triangle(length: int, rows: int) -> list[tuple[Index, Index]]:
+_in_pieces: Callable[..., Tensor] = _InPieces.apply
+
+
+def _triangle(index: Tensor, rows: int) -> list[tuple[Index, Index]]:
     """Each of the first ``rows`` items, [.., 1], beside all from there on, [1, ..], about ``PIECE`` pairs a piece."""
-    few = max(rows, 1) if torch.compiler.is_compiling() else max(PIECE // max(length, 1), 1)
+    few = rows_in_a_piece(index.expand(rows, -1), PIECE)
     starts = range(0, max(rows, 1), few)
     return [((slice(a, min(a + few, rows)), None), (None, slice(a, None))) for a in starts]
 

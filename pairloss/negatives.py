@@ -43,7 +43,7 @@ class Candidates(NamedTuple):
         with torch.no_grad(), _uncached_autocast(rows.device.type):
             # What a model makes of an id, dim numbers, is the largest thing in a step, and exists only to be reduced.
             # So it is asked for a few rows at a time.
-            parts = torch.split(rows, rows_in_a_piece(rows, 2**15, 2**18))
+            parts = torch.split(rows, rows_in_a_piece(rows, 2**15))
             pieces = [checks.scored(self.many(part), part) for part in parts]
             return pieces[0] if len(pieces) == 1 else torch.cat(pieces)
 

@@ -94,7 +94,7 @@ class Credit(NamedTuple):
         scores = scores.detach()
         if self.negative_items is None:
             return judge(scores, 1.0)
-        few = rows_in_a_piece(scores, 2**18, 2**22)
+        few = rows_in_a_piece(scores, 2**18)
         parts = (self._replace(negative_items=items) for items in torch.split(self.negative_items, few))
         rows = torch.split(scores, few)
         judged = [judge(s, part.ideal_difference(dtype)) for s, part in zip(rows, parts, strict=True)]

@@ -1,5 +1,6 @@
 """From pairs to one number: mask, sample weights, squares and reduction, written once."""
 
+from collections.abc import Callable
 from typing import Any, Literal, NamedTuple, get_args
 
 import torch
@@ -27,6 +28,9 @@ class _SumWithSquares(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
         (loss,) = ctx.saved_tensors
         return torch.addcmul(gradient, gradient, loss, value=2)
+
+
+_sum_with_squares: Callable[[Tensor], Tensor] = _SumWithSquares.apply
 
 
 class Reducer(NamedTuple):
@@ -67,7 +71,7 @@ class Reducer(NamedTuple):
                 loss = loss.reshape(-1)
                 total = torch.dot(loss, loss + 1)
             elif only_backward(loss):
-                total = _SumWithSquares.apply(loss)  # type: ignore[no-untyped-call]
+                total = _sum_with_squares(loss)
             else:
                 total = (loss * (loss + 1)).sum()
             return total if self.reduction == "sum" else total / max(size, 1)
@@ -132,10 +136,8 @@ def total_weight(
     checks.negative_mask_beside(negative_mask, positive_scores)
     counts = Reducer(mask, weights, False, "sum").which_count(negative_mask)
     with torch.no_grad():
-        if weights is None:
-            ones = torch.ones_like(positive_scores, dtype=torch.float64)
-            return _hide(counts, ones).sum()
-        return _hide(counts, weights.double()).sum()
+        weights = torch.ones_like(positive_scores, dtype=torch.float64) if weights is None else weights.double()
+        return _hide(counts, weights).sum()
 
 
 def _hide(counts: Tensor | None, values: Tensor) -> Tensor:

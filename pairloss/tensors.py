@@ -1,5 +1,7 @@
 """What every module asks of a tensor: its dtype, whether its values can be read, the entries at an index."""
 
+import math
+
 import torch
 from torch import Tensor
 from torch.autograd import forward_ad
@@ -49,14 +51,15 @@ def extremes(values: Tensor) -> tuple[float, float] | None:
         return None
 
 
-def rows_in_a_piece(rows: Tensor, cpu: int, gpu: int) -> int:
-    """How many of K rows are worked on at once: about ``cpu`` entries or ``gpu``, enough to be worth a call.
+def rows_in_a_piece(rows: Tensor, entries: int) -> int:
+    """How many of K rows are worked on at once: those of about ``entries``, few enough for the caches of a CPU.
 
-    On a CPU few enough for its caches. Compiled all rows: a loop over pieces would be unrolled.
+    On a GPU eight times as many, for a call costs more there. Compiled all: a loop over pieces would be unrolled.
     """
     if torch.compiler.is_compiling():
-        return rows.shape[0]
-    return max((cpu if rows.device.type == "cpu" else gpu) // max(rows[0].numel(), 1), 1)
+        return max(rows.shape[0], 1)
+    entries *= 1 if rows.device.type == "cpu" else 8
+    return max(entries // max(math.prod(rows.shape[1:]), 1), 1)
 
 
 # Without the name, in a version of torch to come, what is plain serves as well.
@@ -67,7 +70,7 @@ def only_backward(values: Tensor) -> bool:
     """Whether nothing but ``backward`` will ask for derivatives: no torch.compile, no torch.func, no tangent."""
     if torch.compiler.is_compiling() or _transformed():
         return False
-    return forward_ad.unpack_dual(values).tangent is None  # type: ignore[no-untyped-call]
+    return forward_ad.unpack_dual(values).tangent is None
 
 
 def may_overwrite(values: Tensor) -> bool:

@@ -14,11 +14,10 @@ import time
 import zipfile
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parent.parent))
+from book import repository
+
 ROOT = Path(__file__).parent.parent
-sys.path.insert(0, str(ROOT))
-
-from book import repository  # noqa: E402
-
 # The quickest that shows whether book, tests, kernels and an install work.
 QUICK = """make book && .venv/bin/pytest --quiet --color no --cache-clear --numprocesses 2 --nbval --nbval-current-env \
   tests/test_book.py tests/test_package.py tests/test_colab.py book/chapters/standard_losses.ipynb"""
