@@ -1,6 +1,6 @@
 """Partial credit: how far apart should the two items of a pair be, judged by their metadata?"""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import torch
@@ -54,7 +54,8 @@ def ideal_difference_from_metadata(
     checks.two_sides(positive_items, negative_items)
     positive_items, negative_items = usable(positive_items), usable(negative_items)
     checks.rows_of_tables(positive_items, negative_items, metadata)
-    return _ideal_difference(positive_items, negative_items, metadata, metadata_weights, torch.get_default_dtype())
+    (d,) = _ideal_differences(positive_items, [negative_items], metadata, metadata_weights, torch.get_default_dtype())
+    return d
 
 
 class Credit(NamedTuple):
@@ -95,54 +96,69 @@ class Credit(NamedTuple):
         if self.negative_items is None:
             return judge(scores, 1.0)
         few = rows_in_a_piece(scores, 2**18)
-        parts = (self._replace(negative_items=items) for items in torch.split(self.negative_items, few))
-        rows = torch.split(scores, few)
-        judged = [judge(s, part.ideal_difference(dtype)) for s, part in zip(rows, parts, strict=True)]
+        ds = self._ideal_differences(torch.split(self.negative_items, few), dtype)
+        judged = [judge(rows, d) for rows, d in zip(torch.split(scores, few), ds, strict=True)]
         return judged[0] if len(judged) == 1 else torch.cat(judged)
 
     def ideal_difference(self, dtype: torch.dtype) -> Tensor | float:
         """d of each pair, or 1.0 without metadata."""
-        if not self.metadata or self.positive_items is None or self.negative_items is None:
+        if self.negative_items is None:
             return 1.0
-        weights = self.metadata_weights or {}
-        return _ideal_difference(self.positive_items, self.negative_items, self.metadata, weights, dtype)
+        (d,) = self._ideal_differences([self.negative_items], dtype)
+        return d
+
+    def _ideal_differences(self, pieces: Sequence[Tensor], dtype: torch.dtype) -> Iterator[Tensor]:
+        """d of the positives beside one piece of the negatives after the other."""
+        assert self.positive_items is not None  # as there are negatives
+        return _ideal_differences(self.positive_items, pieces, self.metadata or {}, self.metadata_weights or {}, dtype)
 
 
-def _ideal_difference(
-    positive_items: Tensor, negative_items: Tensor, metadata: Metadata, weights: MetadataWeights, dtype: torch.dtype
-) -> Tensor:
+def _ideal_differences(
+    positive_items: Tensor,
+    pieces: Sequence[Tensor],
+    metadata: Metadata,
+    weights: MetadataWeights,
+    dtype: torch.dtype,
+) -> Iterator[Tensor]:
+    """For each piece of the negatives its d; what the positives have is looked up once."""
     # In float64, and rounded once: the credit of several kinds adds up without drift. The 2^m sums that m kinds of
     # codes can come to stand in a table, so that only labels, whose match is any fraction, need float64 for each pair.
     # Bit 0 of its index is the same item on both sides, which leaves nothing of 1; below 0 there is but rounding.
-    sums = torch.arange(1, -1, -1, dtype=torch.float64, device=negative_items.device)
-    index, rest = (positive_items == negative_items).to(torch.uint8), None
-    for name, table in metadata.items():
-        match, weight = _match(table, positive_items, negative_items), float(weights[name])
-        if match.dtype == torch.bool and len(sums) < MOST_SUMS:
-            index = torch.add(index, match.to(torch.uint8), alpha=len(sums))
-            sums = torch.cat([sums, sums - weight])
-        else:
-            rest = match.double() * weight if rest is None else rest.add(match, alpha=weight)
-    if rest is None:
-        sums = sums.relu_().to(dtype)
-    d = sums.index_select(0, index.reshape(-1).int()).reshape(index.shape)
-    return d if rest is None else (d - rest).relu_().to(dtype)
+    kinds = [(_matching(table, positive_items), float(weights[name])) for name, table in metadata.items()]
+    for negative_items in pieces:
+        sums = torch.arange(1, -1, -1, dtype=torch.float64, device=negative_items.device)
+        index, rest = (positive_items == negative_items).to(torch.uint8), None
+        for matching, weight in kinds:
+            match = matching(negative_items)
+            if match.dtype == torch.bool and len(sums) < MOST_SUMS:
+                index = torch.add(index, match.to(torch.uint8), alpha=len(sums))
+                sums = torch.cat([sums, sums - weight])
+            else:
+                rest = match.double() * weight if rest is None else rest.add(match, alpha=weight)
+        if rest is None:
+            sums = sums.relu_().to(dtype)
+        d = sums.index_select(0, index.reshape(-1).int()).reshape(index.shape)
+        yield d if rest is None else (d - rest).relu_().to(dtype)
 
 
-def _match(table: Tensor, positive_items: Tensor, negative_items: Tensor) -> Tensor:
-    """How well the metadata of both items agree, in [0, 1], shaped like ``negative_items``."""
+def _matching(table: Tensor, positive_items: Tensor) -> Callable[[Tensor], Tensor]:
+    """What says how well the metadata of negatives agree with those of the positives, in [0, 1], shaped like them."""
     table = usable(table)
     if table.ndim == 1 or table.shape[1] == 1:
         codes = table.reshape(-1)
         code = _rows(codes, positive_items)
         # A missing code matches nothing: the positives, of which there are fewer, are asked.
         known = code >= 0 if codes.dtype.is_signed else torch.ones_like(code, dtype=torch.bool)
-        return (code == _rows(codes, negative_items)) & known
+        return lambda negative_items: (code == _rows(codes, negative_items)) & known
     labels = table != 0
-    positive, negative = _rows(labels, positive_items), _rows(labels, negative_items)
-    shared = (positive & negative).sum(-1)
-    either = (positive | negative).sum(-1)
-    return shared.double() / either.clamp(min=1)
+    positive = _rows(labels, positive_items)
+
+    def jaccard(negative_items: Tensor) -> Tensor:
+        negative = _rows(labels, negative_items)
+        shared, either = (positive & negative).sum(-1), (positive | negative).sum(-1)
+        return shared.double() / either.clamp(min=1)
+
+    return jaccard
 
 
 def _rows(table: Tensor, items: Tensor) -> Tensor:

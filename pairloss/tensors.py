@@ -29,10 +29,9 @@ def at(rows: Tensor, index: Tensor) -> Tensor:
     """From each column of ``rows`` [K, B] the entry at ``index`` [B]: a tensor [B], with gradients."""
     if rows.numel() < 2**17 or not rows.is_contiguous() or torch.compiler.is_compiling():
         return rows.gather(0, index.unsqueeze(0)).squeeze(0)
-    # The same in one dimension: the backward of gather holds two tensors [K, B], that of index_select one.
-    size = index.numel()
-    place = index.reshape(-1) * size + torch.arange(size, device=index.device)
-    return rows.reshape(-1).index_select(0, place).reshape(index.shape)
+    # The same in one dimension: the backward of gather holds two tensors [K, B], that of take one.
+    place = torch.arange(index.numel(), device=index.device).reshape(index.shape)
+    return rows.take(index * index.numel() + place)
 
 
 def readable(values: Tensor) -> bool:

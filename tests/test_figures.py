@@ -3,20 +3,23 @@
 import json
 import re
 import subprocess
-import weakref
+import sys
+from pathlib import Path
 
 import numpy
 import pytest
 import torch
 from playwright.sync_api import sync_playwright
 from sklearn.metrics import ndcg_score, roc_auc_score
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 import pairloss
 from book import stills
 from pairloss import figures
 from tests.browser import chromium, node
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
+from tables import definitions
 
 NUMBERS = torch.Generator().manual_seed(0)
 
@@ -138,43 +141,33 @@ def test_lists(ties):
         assert found[1] == pytest.approx(roc_auc_score(labels.numpy() > 0, s[0]), abs=1e-6)
 
 
-class Ledger(TorchDispatchMode):
-    """The bytes that tensors hold at most, and those that operations read and write."""
+VIEWS = "view", "unsqueeze", "expand", "detach", "split", "squeeze", "alias", "select.int", "slice", "new_empty"
 
-    VIEWS = "view", "unsqueeze", "expand", "detach", "split", "squeeze", "alias", "select.int", "slice", "new_empty"
 
-    def __init__(self):
-        super().__init__()
-        self.held = self.peak = self.moved = 0
-        self.known = set()
+@pytest.fixture(scope="module")
+def ledger():
+    """What the chapter counts peaks with, which here adds up the bytes that operations read and write as well."""
 
-    def free(self, key, size):
-        self.known.discard(key)
-        self.held -= size
+    class Moved(definitions("speed", "def step(")["Ledger"]):
+        moved = 0
 
-    def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
-        results = operation(*args, **(kwargs or {}))
-        made, given = ([t for t in tree_leaves(part) if isinstance(t, torch.Tensor)] for part in (results, args))
-        for storage in (tensor.untyped_storage() for tensor in made):
-            if (key := storage._cdata) not in self.known:
-                self.known.add(key)
-                self.held += storage.nbytes()
-                self.peak = max(self.peak, self.held)
-                weakref.finalize(storage, self.free, key, storage.nbytes())
-        name = str(operation)
-        if not any(view in name for view in self.VIEWS):
-            # What is broadcast is read once; of a table, the rows that are looked up, or added to: read and written.
-            size = [min(t.nbytes, t.untyped_storage().nbytes()) for t in (*made, *given)]
-            if "embedding_dense_backward" in name:
-                size = [3 * given[0].nbytes]
-            elif "embedding" in name:
-                size = [2 * made[0].nbytes]
-            self.moved += sum(size)
-        return results
+        def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
+            results = super().__torch_dispatch__(operation, types, args, kwargs)
+            made, given = ([t for t in tree_leaves(part) if isinstance(t, torch.Tensor)] for part in (results, args))
+            name = str(operation)
+            if "embedding_dense_backward" in name:  # rows are read, and added to those of the table: read and written
+                self.moved += 3 * given[0].nbytes
+            elif "embedding" in name:  # of a table the rows that are looked up
+                self.moved += 2 * made[0].nbytes
+            elif not any(view in name for view in VIEWS):  # what is broadcast is read once
+                self.moved += sum(min(t.nbytes, t.untyped_storage().nbytes()) for t in (*made, *given))
+            return results
+
+    return Moved
 
 
 @pytest.mark.parametrize(("k", "b", "dim"), [(64, 1024, 64), (16, 4096, 128), (256, 2048, 32), (2, 2048, 64)])
-def test_the_cost_of_a_step_is_what_torch_holds_and_moves(k, b, dim):
+def test_the_cost_of_a_step_is_what_torch_holds_and_moves(ledger, k, b, dim):
     way = "scored once", "scored twice", "scored twice, in pieces"
     costs = [computed(f"([k, b, d]) => stepCost(k, b, d, {name!r})", [[k, b, dim]])[0] for name in way]
     for cost, twice, all_at_once in zip(costs, (False, True, True), (True, True, False), strict=True):
@@ -184,16 +177,16 @@ def test_the_cost_of_a_step_is_what_torch_holds_and_moves(k, b, dim):
         def score(ids, users=users, items=items):
             return (users * torch.nn.functional.embedding(ids, items)).sum(-1)
 
-        with pytest.MonkeyPatch.context() as patch, Ledger() as ledger:
+        with pytest.MonkeyPatch.context() as patch, ledger() as counted:
             if all_at_once:
                 patch.setattr("pairloss.negatives.rows_in_a_piece", lambda rows, *_: len(rows))
             pairloss.warp_loss(score(i), score if twice else score(j), 500, i, j).backward()
         of_the_pairs = 4 * b * dim  # what the positives and the chosen take is left out, once for each pair
-        assert abs(cost["peak"] - ledger.peak) < 0.1 * cost["peak"] + 4.5 * of_the_pairs
+        assert abs(cost["peak"] - counted.peak) < 0.1 * cost["peak"] + 4.5 * of_the_pairs
         if all_at_once:
-            assert abs(cost["moved"] - ledger.moved) < 0.1 * cost["moved"] + 35 * of_the_pairs
+            assert abs(cost["moved"] - counted.moved) < 0.1 * cost["moved"] + 35 * of_the_pairs
         else:  # the vectors come from memory once, however often a piece of them is read in the cache
-            assert cost["moved"] == 4 * k * b * dim < ledger.moved
+            assert cost["moved"] == 4 * k * b * dim < counted.moved
 
 
 def test_an_unknown_figure_is_named():

@@ -84,11 +84,11 @@ def test_the_chapter_draws_what_was_measured(said):
 
 
 def test_the_chapter_quotes_the_epochs(said):
-    ratios = {(row["model"], row["dimension"]): row["beside LightFM"] for row in read("epochs")}
-    text = (ROOT / "book/chapters/speed.md").read_text()
-    for (model, _), ratio in ratios.items():
-        if "quick" in model:
-            assert f"{float(ratio):.2g}" in text, (model, ratio)
+    rows = {(row["loop"], row["dimension"]): round(float(row["ratio"]), 1) for row in read("epochs")}
+    assert said["BESIDE"] == {loop: (rows[loop, "16"], rows[loop, "64"]) for loop in said["BESIDE"]}
+    assert said["NDCG"] == {row["loop"]: row["ndcg"] for row in read("epochs_quality")}
+    [exact] = [row["ndcg"] for row in read("peers") if (row["data"], row["model"]) == (epochs.NAME, "WARP")]
+    assert said["NDCG"]["exact"] == exact
 
 
 def test_the_slope_of_a_straight_line():
