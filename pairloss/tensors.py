@@ -27,7 +27,7 @@ def usable(values: Tensor) -> Tensor:
 
 def at(rows: Tensor, index: Tensor) -> Tensor:
     """From each column of ``rows`` [K, B] the entry at ``index`` [B]: a tensor [B], with gradients."""
-    if rows.numel() < 2**17 or not rows.is_contiguous() or torch.compiler.is_compiling():
+    if not (rows.is_contiguous() and plain_and_large(rows)):
         return rows.gather(0, index.unsqueeze(0)).squeeze(0)
     # The same in one dimension: the backward of gather holds two tensors [K, B], that of take one.
     place = torch.arange(index.numel(), device=index.device).reshape(index.shape)
@@ -72,6 +72,6 @@ def only_backward(values: Tensor) -> bool:
     return forward_ad.unpack_dual(values).tangent is None
 
 
-def may_overwrite(values: Tensor) -> bool:
-    """Whether ``values``, just computed, are many enough for a tensor less to pay, and no derivative needs them."""
+def plain_and_large(values: Tensor) -> bool:
+    """Whether ``values`` are many enough for a tensor less to pay, and need not serve more than ``backward``."""
     return values.numel() >= 2**17 and only_backward(values)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from pairloss.tensors import may_overwrite
+from pairloss.tensors import plain_and_large
 
 PairTerm = Callable[[Tensor, Tensor, Tensor | float], Tensor]
 
@@ -21,14 +21,14 @@ def bpr(positive: Tensor, negative: Tensor, d: Tensor | float) -> Tensor:
     """Sigmoid: ℓ = d − σ(positive − negative)."""
     # d − σ(x) is written σ(−x) − (1 − d): near a satisfied pair, 1 − σ(x) would cancel to 0.
     loss = negative - positive
-    loss = loss.sigmoid_() if may_overwrite(loss) else loss.sigmoid()
+    loss = loss.sigmoid_() if plain_and_large(loss) else loss.sigmoid()
     return loss - (1 - d) if isinstance(d, Tensor) else loss
 
 
 def hinge(positive: Tensor, negative: Tensor, d: Tensor | float) -> Tensor:
     """Hinge: ℓ = max(0, d − (positive − negative)); the gradient at the corner is 0."""
     short = negative - positive
-    if not may_overwrite(short):
+    if not plain_and_large(short):
         return functional.relu(short + d)
     return (short + d if isinstance(d, Tensor) else short.add_(d)).relu_()
 

@@ -650,6 +650,30 @@ def test_large_batches_have_derivatives_of_every_kind(loss, term):
 
 
 @pytest.mark.parametrize("name", CHOOSING)
+def test_large_tables_go_through_transforms(name):
+    """vmap without a loop (which warns), gradient, tangent and double backward, where K · B is large."""
+    generator = torch.Generator().manual_seed(0)
+    p, many = (torch.randn(2, *size, generator=generator, dtype=torch.float64) for size in ((4000,), (40, 4000)))
+    loss = function(name)
+
+    def grad(p, many):
+        return torch.func.grad(lambda many: loss(p, many))(many)
+
+    each = torch.stack([loss(*part) for part in zip(p, many, strict=True)])
+    assert_close(torch.func.vmap(loss)(p, many), each)
+    slopes = torch.stack([grad(*part) for part in zip(p, many, strict=True)])
+    assert_close(torch.func.vmap(grad)(p, many), slopes)
+    _, along = torch.func.jvp(lambda many: loss(p[0], many), (many[0],), (torch.ones_like(many[0]),))
+    assert_close(along, slopes[0].sum())
+    leaf = many[0].clone().requires_grad_()
+    (once,) = torch.autograd.grad(loss(p[0], leaf), leaf, create_graph=True)
+    assert_close(once.detach(), slopes[0])
+    (twice,) = torch.autograd.grad(once.sum(), leaf)
+    (expected,) = torch.autograd.grad(grad(p[0], leaf).sum(), leaf)
+    assert_close(twice, expected)
+
+
+@pytest.mark.parametrize("name", CHOOSING)
 def test_credit_a_few_rows_at_a_time_is_that_of_each_row(name):
     """K · B beyond one piece: as equal as if each pair stood alone."""
     batch, options = case(name, k=5, b=2**17 + 1), tables("three")
