@@ -38,7 +38,7 @@ const cost = () => {
         const key = ["peak", "moved"][i];
         markup += chart.axes;
         for (const k of [0, 2, 4, 6, 8, 10])
-          markup += line(chart.X(k), boxes[i].top, chart.X(k), chart.Y(4), 'opacity=".15"') + text(chart.X(k), chart.Y(4) + 15, 2 ** k, 'text-anchor="middle"');
+          markup += line(chart.X(k), boxes[i].top, chart.X(k), chart.Y(4), 'opacity=".15"') + text(chart.X(k), chart.Y(4) + 19, 2 ** k, 'text-anchor="middle"');
         markup += line(chart.X(state.k), boxes[i].top, chart.X(state.k), chart.Y(4), 'stroke-dasharray="3 3" opacity=".6"');
         WAYS.forEach((_, w) => {
           const height = (k) => Math.log10(at(2 ** k)[w][key]);
