@@ -147,12 +147,12 @@ def curve_of_lists(data: str, loss: str, lr: float, decay: float, lengths: Seque
 def curve_of_forms(data: str, form: str, lr: float, decay: float, lengths: Sequence[int], world: int) -> list[Row]:
     names, of_difference = chapter("standard_losses", "noisy = "), chapter("one_name", "results = ")["names"][form]
 
-    def loss(p: Tensor, n: Tensor, reduction: str = "mean") -> Tensor:
+    def loss(p: Tensor, n: Tensor, reduction: str) -> Tensor:
         terms = of_difference(p - n)
-        return terms if reduction == "none" else terms.mean()
+        return terms if reduction == "none" else terms.sum()
 
-    found = [names["true_order"](loss, KINDS[data], world, lr=lr, decay=decay, steps=steps) for steps in lengths]
-    return [{"order": order} for order, _ in found]
+    found = [names["true_order"](loss, KINDS[data], [world], lr=lr, decay=decay, steps=steps) for steps in lengths]
+    return [{"order": order.item()} for order, _ in found]
 
 
 def curve_with_noise(data: str, loss: str, lr: float, decay: float, lengths: Sequence[int], world: int) -> list[Row]:
