@@ -13,12 +13,13 @@ ROOT = Path(__file__).parent.parent
 
 # One registers a device for the whole process, and runs in its own; the others are tasks.
 collect_ignore = ["on_a_fake_device.py", "mutants.py", "rehearse.py", "digits.py"]
+PAGES = "book claims colab figures guide links pages peers speed training".split()
+READ_THE_PAGES = [f"test_{name}.py" for name in PAGES]
 # The package alone is tested with no more than pytest, hypothesis and NumPy, on systems that need not build the book,
 # and from an sdist, which has none.
 OF_THE_PACKAGE = not (find_spec("jupytext") and (ROOT / "book").exists())
 if OF_THE_PACKAGE:
-    of_the_book = "book claims colab figures guide links pages peers speed train_ddp train_torchrec training"
-    collect_ignore += ["browser.py", "pictures.py", *(f"test_{name}.py" for name in of_the_book.split())]
+    collect_ignore += [*READ_THE_PAGES, "browser.py", "pictures.py", "test_train_ddp.py", "test_train_torchrec.py"]
 
 
 def pytest_report_header():

@@ -274,23 +274,46 @@ def test_a_figure_that_differs_fails_the_notebook(tmp_path):
     assert "1 passed" in said
 
 
-def test_a_notebook_that_passed_is_not_run_again_until_it_changes(tmp_path):
-    def stored(code, text):
-        cell = nbformat.v4.new_code_cell(code, execution_count=1, outputs=[nbformat.v4.new_output("stream", text=text)])
-        nbformat.write(nbformat.v4.new_notebook(cells=[cell]), tmp_path / "one.ipynb")
+def copy_of_the_repository(folder):
+    for path in repository.files():
+        copy = folder / path.relative_to(ROOT)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, copy)
 
-    def run(**settings):
-        command = "-m pytest --nbval --nbval-current-env -q --color no -o".split()
-        person = {name: value for name, value in os.environ.items() if name != "CI"}
-        run = [sys.executable, *command, f"cache_dir={tmp_path}/cache", f"--rootdir={ROOT}", tmp_path]
-        said = subprocess.run(run, cwd=ROOT, env=person | settings, capture_output=True, text=True).stdout
-        return re.search(r"1 (passed|failed|skipped)", said)[1]
 
-    shutil.copy(ROOT / "book/conftest.py", tmp_path)
-    stored("print(1)", "1\n")
-    assert [run(), run(), run(CI="true")] == ["passed", "skipped", "passed"]
-    stored("print(1)", "2\n")
-    assert [run(), run()] == ["failed", "failed"]
+def test_what_passed_is_not_run_again_until_what_it_rests_on_changes(tmp_path):
+    copy_of_the_repository(tmp_path)
+    one, other = tmp_path / "tests/test_one.py", tmp_path / "tests/test_links.py"
+    for path in (one, other):
+        path.write_text("def test_it():\n    pass\n")
+    chapter, package = tmp_path / "book/chapters/one.ipynb", tmp_path / "pairloss/terms.py"
+
+    def stored(*texts):
+        cells = [
+            nbformat.v4.new_code_cell(
+                f"print({number})", execution_count=number, outputs=[nbformat.v4.new_output("stream", text=text)]
+            )
+            for number, text in enumerate(texts, 1)
+        ]
+        nbformat.write(nbformat.v4.new_notebook(cells=cells), chapter)
+
+    def run(*paths, **settings):
+        command = "-m pytest --nbval --nbval-current-env -v --color no".split()
+        person = {name: value for name, value in os.environ.items() if name not in ("CI", "PYTEST_ADDOPTS")}
+        run = [sys.executable, *command, *(paths or (chapter, one, other))]
+        said = subprocess.run(run, cwd=tmp_path, env=person | settings, capture_output=True, text=True).stdout
+        return "".join(found[0] for found in re.findall(r"::.* (PASSED|FAILED|SKIPPED)", said))
+
+    stored("1\n", "2\n")
+    assert run() == "PPPP"
+    assert run() == "SSSP", "what reads the pages is run again"
+    assert run(CI="true") == "PPPP"
+    stored("1\n", "3\n")
+    assert run() == "PFSP"
+    package.write_text(package.read_text() + "# another\n")
+    one.write_text("def test_it():\n    pass\n\n\ndef test_another():\n    assert False\n")
+    assert run() == "PFPFP"
+    assert run() == "PFSFP", "what failed is, and the cells that it runs on"
 
 
 def test_one_repository_address():
@@ -310,10 +333,7 @@ def test_one_repository_address():
 
 
 def test_the_repository_moves_with_one_command(tmp_path):
-    for path in repository.files():
-        copy = tmp_path / path.relative_to(ROOT)
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(path, copy)
+    copy_of_the_repository(tmp_path)
 
     def asked(*url):
         run = [sys.executable, tmp_path / "book/repository.py", *url]

@@ -59,7 +59,7 @@ def test_a_chapter_runs_as_in_colab(tmp_path):
 
     empty = tmp_path / "empty"
     empty.mkdir()
-    chapter = ROOT / "book/chapters/standard_losses.ipynb"
+    chapter = ROOT / "book/chapters/softly.ipynb"
     shutil.copy(chapter, empty / "chapter.ipynb")
     subprocess.run([python, "-c", RUN], cwd=empty, env=environment, check=True)
 

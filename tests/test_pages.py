@@ -1,8 +1,12 @@
 """The built pages, as readers meet them: in Chromium, from the disk, with the network closed."""
 
+import os
 import re
+from hashlib import sha256
+from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+import axe_playwright_python
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from bs4 import BeautifulSoup
@@ -71,10 +75,23 @@ SLABS = """() => [...document.querySelectorAll('div.cell_output img, div.cell_ou
     .filter(e => !/, 0\\)$/.test(getComputedStyle(e).backgroundColor)).map(e => e.className || e.alt.slice(0, 40))"""
 
 
+def fingerprints(site, browser):
+    """Of each page, with its styles and scripts and what looks at it."""
+    shared = [Path(__file__), Path(axe_playwright_python.__file__).with_name("axe.min.js")]
+    shared += sorted(path for path in (site / "_static").rglob("*") if path.suffix in (".css", ".js"))
+    below = sha256(browser.version.encode() + b"".join(path.read_bytes() for path in shared)).digest()
+    return {name: sha256(below + (site / name).read_bytes()).hexdigest() for name in pages(site)}
+
+
 @pytest.mark.parametrize("scheme", SCHEMES)
-def test_every_page_at_both_widths(site, context, scheme):
-    problems = []
-    for name in pages(site):
+def test_every_page_at_both_widths(site, context, scheme, request):
+    problems, prints = [], fingerprints(site, context.browser)
+    # As with the notebooks: on a person's machine, a page that was right as it is is not opened again.
+    cache = getattr(request.config, "cache", None)
+    right = cache.get(f"pairloss/pages/{scheme}", {}) if cache and not os.environ.get("CI") else {}
+    for name in prints:
+        if right.get(name) == prints[name]:
+            continue
         page = opened(context, site, name, problems)
         page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
         for width in WIDTHS:
@@ -95,6 +112,8 @@ def test_every_page_at_both_widths(site, context, scheme):
         page.close()
     assert not problems, "\n".join(map(str, problems))
     assert not context.asked, context.asked
+    if cache:
+        cache.set(f"pairloss/pages/{scheme}", prints)
 
 
 def test_links_and_anchors_lead_somewhere(site):
