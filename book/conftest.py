@@ -55,7 +55,7 @@ TESTS = "tests"
 
 def fingerprint(*paths):
     """Of files, and of all that is installed."""
-    installed = sorted(f"{found.name}=={found.version}" for found in importlib.metadata.distributions())
+    installed = sorted({f"{found.name}=={found.version}" for found in importlib.metadata.distributions()})
     texts = ["\n".join([sys.version, *installed]).encode(), *(path.read_bytes() for path in (Path(__file__), *paths))]
     return sha256(b"\0".join(texts)).hexdigest()
 

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from xml.etree import ElementTree
 
 import jupytext
 import matplotlib.image
@@ -297,23 +298,27 @@ def test_what_passed_is_not_run_again_until_what_it_rests_on_changes(tmp_path):
         ]
         nbformat.write(nbformat.v4.new_notebook(cells=cells), chapter)
 
-    def run(*paths, **settings):
-        command = "-m pytest --nbval --nbval-current-env -v --color no".split()
-        person = {name: value for name, value in os.environ.items() if name not in ("CI", "PYTEST_ADDOPTS")}
-        run = [sys.executable, *command, *(paths or (chapter, one, other))]
-        said = subprocess.run(run, cwd=tmp_path, env=person | settings, capture_output=True, text=True).stdout
-        return "".join(found[0] for found in re.findall(r"::.* (PASSED|FAILED|SKIPPED)", said))
+    def run(workers, **settings):
+        """P, F or S for each test, by file and name."""
+        command = f"-m pytest --nbval --nbval-current-env --junit-xml build/said.xml --numprocesses {workers}".split()
+        person = {name: value for name, value in os.environ.items() if not name.startswith(("CI", "PYTEST"))}
+        subprocess.run([sys.executable, *command, chapter, one, other], cwd=tmp_path, env=person | settings)
+        cases = ElementTree.parse(tmp_path / "build/said.xml").iter("testcase")
+        said = {
+            (case.get("classname"), case.get("name")): (*(part.tag for part in case), "passed")[0] for case in cases
+        }
+        return "".join(said[key][0].upper() for key in sorted(said))
 
     stored("1\n", "2\n")
-    assert run() == "PPPP"
-    assert run() == "SSSP", "what reads the pages is run again"
-    assert run(CI="true") == "PPPP"
+    assert run(workers=1) == "PPPP"
+    assert run(workers=1) == "SSPS", "what reads the pages is run again"
+    assert run(workers=0, CI="true") == "PPPP"
     stored("1\n", "3\n")
-    assert run() == "PFSP"
+    assert run(workers=0) == "PFPS"
     package.write_text(package.read_text() + "# another\n")
     one.write_text("def test_it():\n    pass\n\n\ndef test_another():\n    assert False\n")
-    assert run() == "PFPFP"
-    assert run() == "PFSFP", "what failed is, and the cells that it runs on"
+    assert run(workers=1) == "PFPFP"
+    assert run(workers=0) == "PFPFS", "what failed is, and the cells that it runs on"
 
 
 def test_one_repository_address():
