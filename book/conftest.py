@@ -47,6 +47,7 @@ def pytest_xdist_make_scheduler(config, log):
     return NotebooksWhole(config, log)
 
 
+INSTALLED = sorted({f"{found.name}=={found.version}" for found in importlib.metadata.distributions()})
 NOTEBOOKS = {path.stem: path for path in Path(__file__).parent.rglob("*.ipynb")}
 FILES = [path for path in repository.files() if path.suffix not in (".md", ".ipynb") or path.parent == pictures.ROOT]
 PACKAGE = [path for path in FILES if pictures.ROOT / "pairloss" in path.parents]
@@ -55,8 +56,7 @@ TESTS = "tests"
 
 def fingerprint(*paths):
     """Of files, and of all that is installed."""
-    installed = sorted({f"{found.name}=={found.version}" for found in importlib.metadata.distributions()})
-    texts = ["\n".join([sys.version, *installed]).encode(), *(path.read_bytes() for path in (Path(__file__), *paths))]
+    texts = ["\n".join([sys.version, *INSTALLED]).encode(), *(path.read_bytes() for path in (Path(__file__), *paths))]
     return sha256(b"\0".join(texts)).hexdigest()
 
 

@@ -32,6 +32,12 @@ settings.register_profile("mutants", settings.get_profile("pairloss"), phases=[P
 settings.load_profile("pairloss")
 
 
+def pytest_collection_modifyitems(items):
+    """One test that needs the built book first, the others last, so that no worker waits until it is built."""
+    first, *others = [item for item in items if "built_book" in getattr(item, "fixturenames", ())] or [None]
+    items.sort(key=lambda item: (item is not first, item in others))
+
+
 @pytest.fixture(scope="session")
 def built_book(tmp_path_factory):
     """The folder of the book's pages, built as `make book` does, by the first worker that asks and for all of them."""

@@ -288,41 +288,43 @@ def test_what_passed_is_not_run_again_until_what_it_rests_on_changes(tmp_path):
     (tmp_path / "pairloss.egg-info").mkdir()
     told = f"Name: pairloss\nVersion: {importlib.metadata.version('pairloss')}\n"
     (tmp_path / "pairloss.egg-info/PKG-INFO").write_text(told)
-    one, other = tmp_path / "tests/test_one.py", tmp_path / "tests/test_links.py"
-    for path in (one, other):
-        path.write_text("def test_it():\n    pass\n")
-    chapter, package = tmp_path / "book/chapters/one.ipynb", tmp_path / "pairloss/terms.py"
+    of_the_package, of_the_pages = tmp_path / "tests/test_one.py", tmp_path / "tests/test_links.py"
+    one, two = tmp_path / "book/chapters/one.ipynb", tmp_path / "book/chapters/two.ipynb"
+    one_passes, other_fails = "def test_it():\n    pass\n", "\n\ndef test_another():\n    assert False\n"
 
-    def stored(*texts):
+    def store(path, *texts):
         cells = [
             nbformat.v4.new_code_cell(
                 f"print({number})", execution_count=number, outputs=[nbformat.v4.new_output("stream", text=text)]
             )
             for number, text in enumerate(texts, 1)
         ]
-        nbformat.write(nbformat.v4.new_notebook(cells=cells), chapter)
+        nbformat.write(nbformat.v4.new_notebook(cells=cells), path)
 
     def run(workers, **settings):
         """P, F or S for each test, by file and name."""
         command = f"-m pytest --nbval --nbval-current-env --junit-xml build/said.xml --numprocesses {workers}".split()
+        paths = one, two, of_the_pages, of_the_package
         person = {name: value for name, value in os.environ.items() if not name.startswith(("CI", "PYTEST"))}
-        subprocess.run([sys.executable, *command, chapter, one, other], cwd=tmp_path, env=person | settings)
+        subprocess.run([sys.executable, *command, *paths], cwd=tmp_path, env=person | settings)
         cases = ElementTree.parse(tmp_path / "build/said.xml").iter("testcase")
-        said = {
-            (case.get("classname"), case.get("name")): (*(part.tag for part in case), "passed")[0] for case in cases
-        }
+        tags = ((case, [part.tag for part in case]) for case in cases)
+        said = {(case.get("classname"), case.get("name")): (*tag, "passed")[0] for case, tag in tags}
         return "".join(said[key][0].upper() for key in sorted(said))
 
-    stored("1\n", "2\n")
-    assert run(workers=1) == "PPPP"
-    assert run(workers=1) == "SSPS", "what reads the pages is run again"
-    assert run(workers=0, CI="true") == "PPPP"
-    stored("1\n", "3\n")
-    assert run(workers=0) == "PFPS"
-    package.write_text(package.read_text() + "# another\n")
-    one.write_text("def test_it():\n    pass\n\n\ndef test_another():\n    assert False\n")
-    assert run(workers=1) == "PFPFP"
-    assert run(workers=0) == "PFPFS", "what failed is, and the cells that it runs on"
+    store(one, "1\n", "2\n")
+    store(two, "1\n")
+    for path in (of_the_pages, of_the_package):
+        path.write_text(one_passes)
+    assert run(workers=1) == "PPPPP"
+    assert run(workers=1) == "SSSPS", "what reads the pages is run again"
+    assert run(workers=0, CI="true") == "PPPPP"
+    store(one, "1\n", "3\n")
+    of_the_package.write_text(one_passes + other_fails)
+    with (tmp_path / "pairloss/terms.py").open("a") as terms:
+        terms.write("# another\n")
+    assert run(workers=0) == "PFPPFP"
+    assert run(workers=1) == "PFSPFS", "what failed is, and the cells that it runs on"
 
 
 def test_one_repository_address():
