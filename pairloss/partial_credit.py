@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from pairloss import checks
-from pairloss.tensors import at, rows_in_a_piece, usable
+from pairloss.tensors import at, only_backward, rows_in_a_piece, usable
 
 Metadata = dict[str, Tensor]
 MetadataWeights = dict[str, float]
@@ -88,7 +88,7 @@ class Credit(NamedTuple):
         """The credit of the chosen negatives alone."""
         if self.negative_items is None:
             return self
-        return self._replace(negative_items=at(self.negative_items, index))
+        return Credit(self.positive_items, at(self.negative_items, index), self.metadata, self.metadata_weights)
 
     def judged(self, judge: Callable[[Tensor, Tensor | float], Tensor], scores: Tensor, dtype: torch.dtype) -> Tensor:
         """``judge`` of scores [K, B], without gradients, and d; a few rows at a time, so that no d [K, B] is made."""
@@ -137,7 +137,10 @@ def _ideal_differences(
                 rest = match.double() * weight if rest is None else rest.add(match, alpha=weight)
         if rest is None:
             sums = sums.relu_().to(dtype)
-        d = sums.index_select(0, index.reshape(-1).int()).reshape(index.shape)
+        # A look-up by int32 takes less time; inside vmap older versions of torch know it not.
+        place = index.reshape(-1)
+        place = place.int() if only_backward(place) else place.long()
+        d = sums.index_select(0, place).reshape(index.shape)
         yield d if rest is None else (d - rest).relu_().to(dtype)
 
 
