@@ -23,7 +23,8 @@ def files() -> Iterator[Path]:
     ignored = [".git", *(ROOT / ".gitignore").read_text("utf-8").replace("/", "").split()]
     for folder, folders, names in os.walk(ROOT):
         folders[:] = [name for name in sorted(folders) if not any(fnmatch(name, one) for one in ignored)]
-        yield from (Path(folder, name) for name in sorted(names))
+        # An editor's lock may be a link to nothing.
+        yield from (path for name in sorted(names) if (path := Path(folder, name)).is_file())
 
 
 def main(url: str = "") -> None:

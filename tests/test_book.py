@@ -345,6 +345,7 @@ def test_one_repository_address():
 
 def test_the_repository_moves_with_one_command(tmp_path):
     copy_of_the_repository(tmp_path)
+    (tmp_path / "book/.#index.md").symlink_to("somebody@somewhere")
 
     def asked(*url):
         run = [sys.executable, tmp_path / "book/repository.py", *url]
