@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from pairloss import checks
-from pairloss.tensors import at, only_backward, rows_in_a_piece, usable
+from pairloss.tensors import at, plain_and_large, rows_in_a_piece, usable
 
 Metadata = dict[str, Tensor]
 MetadataWeights = dict[str, float]
@@ -137,9 +137,9 @@ def _ideal_differences(
                 rest = match.double() * weight if rest is None else rest.add(match, alpha=weight)
         if rest is None:
             sums = sums.relu_().to(dtype)
-        # A look-up by int32 takes less time; inside vmap older versions of torch know it not.
+        # Of many, a look-up by int32 takes less time; inside vmap older versions of torch know it not.
         place = index.reshape(-1)
-        place = place.int() if only_backward(place) else place.long()
+        place = place.int() if plain_and_large(place) else place.long()
         d = sums.index_select(0, place).reshape(index.shape)
         yield d if rest is None else (d - rest).relu_().to(dtype)
 
