@@ -73,3 +73,9 @@ class Interactions:
         once = torch.ones(pairs.shape[1], dtype=torch.float32, device=pairs.device)
         size = (self.num_users, self.num_items)
         return torch.sparse_coo_tensor(pairs, once, size, check_invariants=True).coalesce()
+
+    @cached_property
+    def most_of_a_user(self) -> int:
+        """How many different items the user with the most interactions has. Counted once, which waits for a GPU."""
+        users = self.matrix.indices()[0]
+        return int(users.bincount().amax()) if len(users) else 0

@@ -43,8 +43,9 @@ def pairwise_hinge_loss(
     Args:
         scores: scores s, [L] floating. Equal scores are a tie, which costs :math:`m^q`, at infinity too;
             padding may score −1e9 or −inf.
-        labels: labels y ≥ 0, [L], bool or any real dtype. On a GPU, and under torch.compile, where the
-            number of different labels cannot be read, only bool labels are known to need one pass.
+        labels: labels y ≥ 0, [L], bool or any real dtype. On a GPU, and under torch.compile, the number of
+            different labels cannot be read. There bool labels take one pass, uint8 labels at most eight, and others
+            as many as a list of different labels would.
         groups: ids of the groups, [L] integer, or None for one list
         margin: the margin m ≥ 0, in the unit of the scores
         power: q, 1 for the hinge, 2 for its square
@@ -74,9 +75,8 @@ def pairwise_hinge_loss(
     margin = checks.number("margin", margin)
     checks.choice("power", power, (1, 2))
     checks.choice("reduction", reduction, LIST_REDUCTIONS)
-    binary = labels.dtype == torch.bool
-    rank = labels.long() if binary else _dense_rank(labels)
-    digits = 1 if binary else _digits(rank)
+    rank = labels.long() if labels.dtype == torch.bool else _dense_rank(labels)
+    digits = _digits(rank, labels.dtype)
     line = _line(scores.double(), margin)
     group = None if groups is None else _dense_rank(groups) * (len(scores) + 1)
     total, pairs = line.value.new_zeros(()), torch.zeros((), dtype=torch.int64, device=scores.device)
@@ -101,11 +101,13 @@ def _dense_rank(values: Tensor) -> Tensor:
     return torch.zeros_like(order).scatter(0, order, steps.cumsum(0))
 
 
-def _digits(rank: Tensor) -> int:
-    """How many binary digits ranks need: read where that costs nothing, else enough for as many labels as items."""
+def _digits(rank: Tensor, dtype: torch.dtype) -> int:
+    """How many binary digits ranks of labels of ``dtype`` need: read where that costs nothing, else enough for all."""
+    if dtype == torch.bool:
+        return 1
     if ends := extremes(rank):
         return max(int(ends[1]).bit_length(), 1)
-    return _enough(len(rank))
+    return min(_enough(len(rank)), 8 * dtype.itemsize)
 
 
 def _enough(number: int) -> int:
@@ -192,7 +194,7 @@ def _binary_hinge(
     most = torch.finfo(torch.float64).max
     slope = (2 * torch.where(is_high, -short, over)).clamp(min=-most, max=most)
     # Σ (δ_low − δ_high)² over the pairs that cost: 0, with their second derivatives.
-    of_lows = functional.pad(line.delta.where(~is_high, 0).cumsum(0), (1, 0))
+    of_lows = functional.pad(_running(line.delta.where(~is_high, 0), None), (1, 0))
     across = (of_lows[end] - of_lows[first]).where(costs, 0)
     curve = torch.where(is_high, reached, passed) * line.delta - 2 * across
     return total + ((slope + curve) * line.delta).sum(), pairs
@@ -205,9 +207,11 @@ def _difference(above: Tensor, below: Tensor) -> Tensor:
 
 def _running(values: Tensor, begin: Tensor | None) -> Tensor:
     """Sums of ``values`` from ``begin`` up to each place, added up without taking any sum from another."""
-    if begin is None:
-        return values.cumsum(0)
     index = torch.arange(len(values), device=values.device)
+    if begin is None:
+        if not torch.are_deterministic_algorithms_enabled():  # on a GPU there is no deterministic cumsum of floats
+            return values.cumsum(0)
+        begin = torch.zeros_like(index)
     longest = extremes(index - begin)
     for digit in range(int(longest[1] + 1).bit_length() if longest else _enough(len(values))):
         before = index - (1 << digit)

@@ -154,8 +154,9 @@ def sample_negatives(
             [1, 1],
             [1, 1]])
     """
+    longest = None
     if isinstance(interactions, Interactions):
-        interactions = interactions.matrix
+        interactions, longest = interactions.matrix, interactions.most_of_a_user
     checks.sampling(positive_users, interactions, num_negatives, weights)
     checks.flag("return_mask", return_mask)
     rows, items = _coalesced(interactions)
@@ -163,6 +164,9 @@ def sample_negatives(
     users = positive_users.long()
     first = torch.searchsorted(rows, users)
     known = torch.searchsorted(rows, users, right=True) - first
+    if longest is None:
+        ends = extremes(known)
+        longest = int(ends[1]) if ends else num_items
     if weights is None:
         start, left = first, num_items - known
     else:  # as above, with the weight of items in the place of their number
@@ -177,16 +181,15 @@ def sample_negatives(
     uniform = torch.rand(shape, dtype=torch.float64, device=users.device, generator=generator)
     r = (uniform * left).long().minimum(left - 1).clamp(min=0)
     # The draw stands behind those known items that have at most r unknown ones (or r of their weight) before them.
-    # Bisect for their number, from the highest power of 2 down.
-    behind = torch.zeros_like(r)
-    longest = extremes(known)
-    step = 1 << max(int(longest[1] if longest else num_items).bit_length() - 1, 0)
+    # Bisect for the last of them, from the highest power of 2 down. A probe beyond a user's last item stops there.
+    last, end, most = (first - 1).expand(shape), first + known - 1, r - start
+    step = 1 << max(longest.bit_length() - 1, 0) if len(items) else 0
     while step > 0:
-        probe = behind + step
-        place = (first + probe - 1).clamp(max=max(len(items) - 1, 0))
-        unknown = (items[place] - place if weights is None else unknown_before[place]) + start if len(items) else probe
-        behind = torch.where((probe <= known) & (unknown <= r), probe, behind)
+        probe = (last + step).minimum(end)
+        unknown = items[probe] - probe if weights is None else unknown_before[probe]
+        last = torch.where(unknown <= most, probe, last)
         step >>= 1
+    behind = last + 1 - first
     if weights is None:
         drawn = r + behind
     else:

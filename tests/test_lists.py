@@ -387,23 +387,3 @@ def test_errors_of_margin_and_sigma():
     for sigma in (0.0, float("nan"), float("inf")):
         with pytest.raises(ValueError, match=f"sigma was {sigma}; expected a finite number above 0"):
             lambdarank_loss(S, Y, sigma=sigma)
-
-
-@pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-@every_list_loss
-@pytest.mark.parametrize("labels", [torch.bool, torch.int64])
-def test_equals_the_cpu_on_the_gpu(name, labels):
-    loss = getattr(pairloss, name)
-    generator = torch.Generator().manual_seed(0)
-    s, y = torch.randn(300, generator=generator), torch.randint(2, (300,), generator=generator).to(labels)
-    g = torch.randint(20, (300,), generator=generator)
-    on_gpu = s.cuda(), y.cuda()
-    loss(*on_gpu)
-    torch.cuda.set_sync_debug_mode("error")
-    try:
-        ungrouped = loss(*on_gpu)
-    finally:
-        torch.cuda.set_sync_debug_mode("default")
-    assert_close(ungrouped.cpu(), loss(s, y))
-    assert_close(loss(*on_gpu, groups=g.cuda()).cpu(), loss(s, y, groups=g))

@@ -481,17 +481,3 @@ def test_sampling_error(case):
     call, error, message = SAMPLING_ERRORS[case]
     with pytest.raises(error, match=message):
         call()
-
-
-@pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-def test_sampling_on_the_gpu_does_not_wait():
-    known = interactions(0).to_sparse().cuda()
-    users = torch.arange(7, device="cuda")
-    sample_negatives(users, known, 3)
-    torch.cuda.set_sync_debug_mode("error")
-    try:
-        drawn = sample_negatives(users, known, 50)
-    finally:
-        torch.cuda.set_sync_debug_mode("default")
-    assert not interactions(0)[users.cpu().expand(50, -1), drawn.cpu()].any()
