@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN = .venv/bin
 PYTHONS = 3.11 3.12 3.13
 
-.PHONY: help book pdf test digits dist rehearse test-oldest mutants notebooks stills lint bench pages guide claims peers constraints repository stale clean
+.PHONY: help book pdf test gpu digits dist rehearse test-oldest mutants notebooks stills lint bench pages guide claims peers constraints repository stale clean
 
 help: ## List the tasks
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="	" read -r task does; do printf '  make %-12s%s\n' "$$task" "$$does"; done
@@ -19,6 +19,9 @@ TESTS = --numprocesses auto --nbval --nbval-current-env tests pairloss book/chap
 
 test: .venv/ready ## Run tests, doctests and each chapter against its stored outputs (with those that passed as they are: ALL=1)
 	$(BIN)/pytest $(if $(ALL),--cache-clear) $(TESTS)
+
+gpu: ## Run on a GPU what needs one, installing nothing: tests, chapters, speed_gpu.csv (nine minutes; OUT=folder; DEVICE=cpu rehearses)
+	PYTHONPATH=. $(if $(wildcard .venv/ready),$(BIN)/python,$(PYTHON)) benchmarks/gpu.py --device $(or $(DEVICE),cuda) --out $(or $(OUT),_build/gpu)
 
 digits: .venv/ready ## Re-run the chapters with other threads, vector units, places: the stored digits must hold (REPEAT=20 CHAPTER=lists)
 	PYTHONPATH=. $(BIN)/python tests/digits.py $(or $(REPEAT),3) $(CHAPTER)

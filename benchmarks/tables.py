@@ -7,18 +7,17 @@ task that broke off goes on where it was; a row is added as soon as it is done.
 import contextlib
 import csv
 import io
+import json
 import multiprocessing
 import os
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-import jupytext
 import matplotlib
 import matplotlib.pyplot as plt
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 TABLES = Path(__file__).parent / "tables"
 CHAPTERS = Path(__file__).parent.parent / "book/chapters"
@@ -26,19 +25,26 @@ CHAPTERS = Path(__file__).parent.parent / "book/chapters"
 Row = dict[str, str]
 
 
+def cells(chapter: str) -> list[dict[str, Any]]:
+    """The cells of code of a chapter, with their outputs, without the one that installs the package on Colab."""
+    found = json.loads((CHAPTERS / f"{chapter}.ipynb").read_text())["cells"]
+    for cell in found:
+        cell["source"], cell["tags"] = "".join(cell["source"]), cell["metadata"].get("tags", [])
+    return [cell for cell in found if cell["cell_type"] == "code" and "remove-cell" not in cell["tags"]]
+
+
 def definitions(chapter: str, until: str, data: str | None = None) -> dict[str, Any]:
     """What the cells of a chapter define, up to a line that starts with ``until``, on the data of that expression."""
     matplotlib.use("agg")
     names: dict[str, Any] = {}
-    for cell in jupytext.read(CHAPTERS / f"{chapter}.md").cells:
-        if cell.cell_type == "code" and "remove-cell" not in cell.metadata.get("tags", []):
-            source, experiment, _ = f"\n{cell.source}".partition(f"\n{until}")
-            with contextlib.redirect_stdout(io.StringIO()):
-                exec(source.replace("pairloss.datasets.generate()", data or "pairloss.datasets.generate()"), names)
-            plt.close("all")
-            if experiment:
-                return names
-    raise ValueError(f"{chapter}.md has no cell with a line that starts with {until!r}")
+    for cell in cells(chapter):
+        source, experiment, _ = f"\n{cell['source']}".partition(f"\n{until}")
+        with contextlib.redirect_stdout(io.StringIO()):
+            exec(source.replace("pairloss.datasets.generate()", data or "pairloss.datasets.generate()"), names)
+        plt.close("all")
+        if experiment:
+            return names
+    raise ValueError(f"{chapter} has no cell with a line that starts with {until!r}")
 
 
 def read(name: str) -> list[Row]:
@@ -64,6 +70,8 @@ def write(name: str, rows: Sequence[Row]) -> None:
 
 def fill(name: str, jobs: Iterable[Row], work: Callable[[Row], Row], processes: int | None = None) -> list[Row]:
     """Run the jobs that the table lacks, each on one thread, and give all its rows, in the order of the jobs."""
+    from tqdm import tqdm
+
     jobs = list(jobs)
     keys = list(jobs[0])
     done = {tuple(row[key] for key in keys): row for row in read(name)}

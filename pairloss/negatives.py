@@ -154,9 +154,9 @@ def sample_negatives(
             [1, 1],
             [1, 1]])
     """
-    longest = None
+    longest = interactions.most_of_a_user if isinstance(interactions, Interactions) else None
     if isinstance(interactions, Interactions):
-        interactions, longest = interactions.matrix, interactions.most_of_a_user
+        interactions = interactions.matrix
     checks.sampling(positive_users, interactions, num_negatives, weights)
     checks.flag("return_mask", return_mask)
     rows, items = _coalesced(interactions)
