@@ -1,6 +1,7 @@
 """Pairwise ranking losses for implicit feedback, in PyTorch."""
 
 from pairloss import datasets as datasets
+from pairloss import metrics as metrics
 from pairloss.interactions import Interactions
 from pairloss.lists import ListReduction, lambdarank_loss, pairwise_hinge_loss
 from pairloss.modules import (

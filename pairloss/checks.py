@@ -18,18 +18,18 @@ from pairloss.tensors import FLOATS, INTEGERS, REAL, extremes, readable, usable
 MOST = 2**63 - 1  # what an int64 can hold
 
 
-def tensor(name: str, value: Any, kind: str, dtypes: Sequence[torch.dtype]) -> None:
-    """``value`` is a dense tensor of one of ``dtypes``."""
+def tensor(name: str, value: Any, kind: str, dtypes: Sequence[torch.dtype], other: str = "") -> None:
+    """``value`` is a dense tensor of one of ``dtypes``. The message says what ``other`` type it could have."""
     if not isinstance(value, Tensor):
-        raise TypeError(f"{name} must be a torch.Tensor, got {type(value).__name__}")
+        raise TypeError(f"{name} must be a torch.Tensor{other}, got {type(value).__name__}")
     if value.is_nested or value.layout != torch.strided:
         raise TypeError(f"{name} must be a dense tensor, got {'a nested one' if value.is_nested else value.layout}")
     if value.dtype not in dtypes:
         raise TypeError(f"{name} must be {kind}, got {value.dtype}")
 
 
-def _scores(name: str, value: Any) -> None:
-    tensor(name, value, "floating (float16, bfloat16, float32 or float64)", FLOATS)
+def _scores(name: str, value: Any, other: str = "") -> None:
+    tensor(name, value, "floating (float16, bfloat16, float32 or float64)", FLOATS, other)
 
 
 def _ids(name: str, value: Any) -> None:
@@ -58,7 +58,7 @@ def _hint(name: str, got: list[int], expected: list[int]) -> str:
         return f". Beside a [B], a [B, 1] would broadcast to [B, B]: use {name}.squeeze(-1)"
     if expected == [*got, 1]:
         return f". Beside a [B, 1], a [B] would broadcast to [B, B]: use squeeze(-1) there, or {name}.unsqueeze(-1)"
-    if len(got) == 2 and got[::-1] == expected:
+    if len(got) == 2 and got[::-1] == expected and name not in ("held_out", "exclude"):
         return f". It looks like [B, K]: use {name}.T"
     if got[1:] == expected and name in ("negative_scores", "negative_items"):
         return ". Many negatives per positive belong to an adaptive loss or to WARP"
@@ -442,3 +442,27 @@ def not_everything(users: Tensor, left: Tensor) -> None:
             f"positive_users holds {user}, who has interacted with every item; expected one item left "
             "(of a weight above 0), or return_mask=True, which says where there is none"
         )
+
+
+def ranking(scores: Any, tables: dict[str, Tensor]) -> Tensor:
+    """``scores`` are a function or floating, [U, N], and all ``tables`` are [U, N]. One of the tensors comes back."""
+    if not callable(scores):
+        _scores("scores", scores, " or a function from user ids to scores")
+        tables = {"scores": scores, **tables}
+    elif not tables:
+        raise ValueError("exclude was None; to rank by a function, give what to exclude, [U, N], for its shape")
+    (first, like), *others = tables.items()
+    if like.ndim != 2:
+        raise ValueError(f"{first} has shape {list(like.shape)}; expected two dimensions, [U, N]")
+    for name, table in others:
+        beside(name, table, like, first, like.shape)
+    return like
+
+
+def scores_of(users: Tensor, scores: Any, excluded: Tensor) -> None:
+    """``scores`` [u, N] of ``users`` [u] are floating and (on the CPU) no NaN, but where ``excluded``."""
+    _scores("scores(users)", scores)
+    beside("scores(users)", scores, users, "users", excluded.shape)
+    if readable(scores) and true((missing := scores.isnan() & ~excluded).any()):
+        user = users[missing.any(1)][0].item()
+        raise ValueError(f"scores hold NaN for user {user}; expected a number for each item that is not excluded")

@@ -72,7 +72,7 @@ class Interactions:
         pairs = torch.stack([self.users.long(), self.items.long()])
         once = torch.ones(pairs.shape[1], dtype=torch.float32, device=pairs.device)
         size = (self.num_users, self.num_items)
-        return torch.sparse_coo_tensor(pairs, once, size, check_invariants=True).coalesce()
+        return torch.sparse_coo_tensor(pairs, once, size, device=pairs.device, check_invariants=True).coalesce()
 
     @cached_property
     def most_of_a_user(self) -> int:

@@ -28,6 +28,7 @@ FIRST = {
     "movielens": "test_datasets",
     "lastfm": "test_datasets",
     "interactions": "test_negatives",
+    "metrics": "test_metrics",
     "negatives": "test_negatives",
     "lists": "test_lists",
     "ratings": "test_ratings",

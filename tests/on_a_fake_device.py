@@ -147,6 +147,15 @@ def test_choosing_and_sampling():
     check(pairloss.ideal_difference_from_metadata(ids[0], ids, genre, {"genre": 0.5}), (5, 9), torch.float32)
 
 
+def test_metrics():
+    scores = torch.empty(9, 5, dtype=torch.float16, device=DEVICE)
+    held_out, exclude = torch.empty(2, 9, 5, dtype=torch.bool, device=DEVICE)
+    for metric in (pairloss.metrics.ndcg, pairloss.metrics.recall, pairloss.metrics.auc):
+        check(metric(scores, held_out, exclude=exclude), (), torch.float32)
+        check(metric(lambda users: scores[users], held_out, reduction="none"), (9,), torch.float32)
+    check(pairloss.metrics.top_k(scores, exclude=exclude), (9, 10), torch.int64)
+
+
 def test_a_look_at_a_value_would_be_seen():
     """What these tests rest on: on this device no value can be had."""
     scores = torch.empty(9, device=DEVICE)

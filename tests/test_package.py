@@ -73,6 +73,7 @@ def test_modules_import_one_way():
         "tensors",
         "checks",
         "interactions",
+        "metrics",
         "datasets.generated",
         "datasets.archives",
         "datasets.movielens",
