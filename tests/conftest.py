@@ -20,6 +20,7 @@ READ_THE_PAGES = [f"test_{name}.py" for name in PAGES]
 OF_THE_PACKAGE = not (find_spec("jupytext") and (ROOT / "book").exists())
 if OF_THE_PACKAGE:
     collect_ignore += [*READ_THE_PAGES, "browser.py", "pictures.py", "test_train_ddp.py", "test_train_torchrec.py"]
+    collect_ignore += ["test_rehearse_gpu.py"]
 
 
 def pytest_report_header():
