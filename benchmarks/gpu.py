@@ -126,12 +126,12 @@ def pieces() -> Iterator[Row]:
     k, b = (20, 4096) if SMALL else (200, 65_536)
     users, items = pairs.embeddings(b, 64, DEVICE)
     loss = pairs.scored("warp", True, k, b, DEVICE)
-    whole = pairloss.negatives.rows_in_a_piece
+    whole = pairloss.batch.rows_in_a_piece
     for way, most in (("x 1", 2**15), ("x 8", 2**18), ("all", k * b)):
-        pairloss.negatives.rows_in_a_piece = lambda rows, entries, most=most: max(most // rows[0].numel(), 1)
+        pairloss.batch.rows_in_a_piece = lambda rows, entries, most=most: max(most // rows[0].numel(), 1)
         run = partial(pairs.forward_and_backward, loss, (users, items))
         yield from timed("warp, scored in pieces", f"{k} x {b}", {way: run}, launches=launches, megabytes=peak)
-    pairloss.negatives.rows_in_a_piece = whole
+    pairloss.batch.rows_in_a_piece = whole
 
 
 def made(num_users: int, num_items: int, choices: int) -> pairloss.Interactions:

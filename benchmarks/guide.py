@@ -174,7 +174,7 @@ def credit(given: Given, genres: bool = False, shuffled: bool = False) -> dict[s
 
 
 def semi_hard(p: Tensor, n: Tensor, given: Given) -> Tensor:
-    return pairloss.hinge_loss(p, pairloss.take_negatives(n, pairloss.semi_hard_negatives(p, n)), reduction="sum")
+    return pairloss.hinge_loss(p, pairloss.take_negatives(n, pairloss.choose_semi_hard(p, n)), reduction="sum")
 
 
 def mean_of_all(p: Tensor, n: Tensor, given: Given) -> Tensor:

@@ -23,6 +23,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
+from typing import Any
 
 import torch
 import torch._inductor.config
@@ -111,10 +112,12 @@ def case(name: str, credit: bool, k: int, b: int, dtype: torch.dtype, device: st
     )
     genre = torch.randint(20, (ITEMS,), generator=generator).to(device)
     ids = [torch.randint(ITEMS, size, generator=generator).to(device) for size in ((b,), shape)]
-    options = {"metadata": {"genre": genre}, "metadata_weights": {"genre": 0.25}} if credit else {}
+    options: dict[str, Any] = {}
     if credit:
+        options |= {"metadata": {"genre": genre}, "metadata_weights": {"genre": 0.25}}
         options |= dict(zip(("positive_items", "negative_items"), ids, strict=True))
-    ours, published = partial(getattr(pairloss, f"{name}_loss"), num_items=ITEMS, **options), PUBLISHED[name]
+    options |= {"num_items": ITEMS} if name == "warp" else {}
+    ours, published = partial(getattr(pairloss, f"{name}_loss"), **options), PUBLISHED[name]
     if not credit:
         return ours, published, (positive, many)
 

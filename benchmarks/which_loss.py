@@ -127,7 +127,7 @@ def page() -> str:
         ),
         row(
             "a third of the choices are accidents, whatever people like",
-            "{func}`~pairloss.semi_hard_negatives` and hinge",
+            "{func}`~pairloss.choose_semi_hard` and hinge",
             seen("30 % wrong, whatever the gap", "semi-hard hinge", "softmax"),
             "11 scores",
             choosing,

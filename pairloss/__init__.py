@@ -1,9 +1,15 @@
 """Pairwise ranking losses for implicit feedback, in PyTorch."""
 
+import warnings as _warnings
+from typing import Any as _Any
+
 from pairloss import datasets as datasets
 from pairloss import metrics as metrics
+from pairloss import terms as terms
+from pairloss.all_pairs import pairwise_hinge_loss
+from pairloss.choosing import choose_first_violation, choose_hardest, choose_semi_hard, take_negatives
 from pairloss.interactions import Interactions
-from pairloss.lists import ListReduction, lambdarank_loss, pairwise_hinge_loss
+from pairloss.lambdarank import lambdarank_loss
 from pairloss.modules import (
     AdaptiveBPRLoss,
     AdaptiveHingeLoss,
@@ -13,30 +19,26 @@ from pairloss.modules import (
     SoftmaxLoss,
     WARPLoss,
 )
-from pairloss.negatives import (
-    first_violation,
-    hardest_negatives,
-    sample_negatives,
-    semi_hard_negatives,
-    take_negatives,
-)
 from pairloss.pairs import (
     adaptive_bpr_loss,
     adaptive_hinge_loss,
     bpr_loss,
     hinge_loss,
     log_bpr_loss,
+    pair_loss,
     pointwise_loss,
     softmax_loss,
     warp_loss,
 )
 from pairloss.partial_credit import ideal_difference_from_metadata
 from pairloss.ratings import logistic_loss, poisson_loss, regression_loss
-from pairloss.reduction import Reduction, total_weight
+from pairloss.reduction import total_weight
+from pairloss.sampling import sample_negatives
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "pair_loss",
     "bpr_loss",
     "hinge_loss",
     "log_bpr_loss",
@@ -52,9 +54,9 @@ __all__ = [
     "poisson_loss",
     "regression_loss",
     "sample_negatives",
-    "hardest_negatives",
-    "semi_hard_negatives",
-    "first_violation",
+    "choose_hardest",
+    "choose_semi_hard",
+    "choose_first_violation",
     "take_negatives",
     "total_weight",
     "Interactions",
@@ -65,6 +67,18 @@ __all__ = [
     "AdaptiveHingeLoss",
     "WARPLoss",
     "SoftmaxLoss",
-    "Reduction",
-    "ListReduction",
 ]
+
+_RENAMED = {
+    "hardest_negatives": choose_hardest,
+    "semi_hard_negatives": choose_semi_hard,
+    "first_violation": choose_first_violation,
+}
+
+
+def __getattr__(name: str) -> _Any:
+    if name not in _RENAMED:
+        raise AttributeError(f"module 'pairloss' has no attribute {name!r}")
+    new = _RENAMED[name]
+    _warnings.warn(f"pairloss.{name} is now pairloss.{new.__name__}", DeprecationWarning, stacklevel=2)
+    return new

@@ -12,17 +12,21 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.masked import MaskedTensor
 
-from pairloss.tensors import FLOATS, INTEGERS, REAL, extremes, readable, usable
+from pairloss.tensors import FLOATS, INTEGERS, REAL, dense, extremes, readable, usable
 
 MOST = 2**63 - 1  # what an int64 can hold
+MOST_FLOAT = int(torch.finfo(torch.float64).max)
 
 
 def tensor(name: str, value: Any, kind: str, dtypes: Sequence[torch.dtype], other: str = "") -> None:
     """``value`` is a dense tensor of one of ``dtypes``. The message says what ``other`` type it could have."""
     if not isinstance(value, Tensor):
         raise TypeError(f"{name} must be a torch.Tensor{other}, got {type(value).__name__}")
-    if value.is_nested or value.layout != torch.strided:
+    if isinstance(value, MaskedTensor):
+        raise TypeError(f"{name} must be a dense tensor, got a MaskedTensor; give its data, and its mask by mask=")
+    if not dense(value):
         raise TypeError(f"{name} must be a dense tensor, got {'a nested one' if value.is_nested else value.layout}")
     if value.dtype not in dtypes:
         raise TypeError(f"{name} must be {kind}, got {value.dtype}")
@@ -86,62 +90,58 @@ def positive_scores(positive: Any) -> None:
     _scores("positive_scores", positive)
 
 
-def one_row(negative: Any, positive: Tensor) -> Any:
-    """``negative`` as it is, but one row [1, B] beside ``positive`` [B] as [B]."""
-    if isinstance(negative, Tensor) and negative.ndim == positive.ndim + 1 and negative.shape[0] == 1:
-        return negative.squeeze(0)
-    return negative
+def sequence(name: str, rows: Sequence[Any]) -> None:
+    """``rows`` are K tensors of scores [B], of one shape and on one device, K ≥ 1."""
+    for k, row in enumerate(rows):
+        _scores(f"{name}[{k}]", row)
+        if row.shape != rows[0].shape or row.device != rows[0].device:
+            shapes = [f"{list(row.shape)} on {row.device}" for row in rows if isinstance(row, Tensor)]
+            raise ValueError(
+                f"{name} holds tensors of shapes {', '.join(shapes)}; expected K tensors of one shape on one device"
+            )
+    if not rows:
+        raise ValueError(f"{name} is empty; expected K tensors [B] with K of at least 1")
 
 
-def negative_scores(positive: Tensor, negative: Any) -> None:
-    """``negative`` is one floating score per pair, shaped like ``positive``."""
-    _scores("negative_scores", negative)
-    beside("negative_scores", negative, positive, "positive_scores", positive.shape)
-
-
-def rows(many: Tensor | Sequence[Tensor], name: str = "many_negative_scores") -> Tensor:
-    """``many`` as one floating tensor [K, B], K ≥ 1; a sequence of K tensors [B] is stacked."""
-    if isinstance(many, (list, tuple)):
-        for k, row in enumerate(many):
-            _scores(f"{name}[{k}]", row)
-            if row.shape != many[0].shape or row.device != many[0].device:
-                shapes = [f"{list(row.shape)} on {row.device}" for row in many if isinstance(row, Tensor)]
-                raise ValueError(
-                    f"{name} holds tensors of shapes {', '.join(shapes)}; expected K tensors of one shape on one device"
-                )
-        many = torch.stack(tuple(many)) if many else torch.empty(0, 0)
+def rows(many: Any, name: str = "many_negative_scores") -> None:
+    """``many`` are floating, [K, B], K ≥ 1."""
     _scores(name, many)
-    assert isinstance(many, Tensor)  # what _scores has just checked
-    _at_least_one_row(name, many)
-    return many
+    at_least_one_row(name, many)
 
 
-def no_function(many: Any) -> None:
-    """``many`` is no scoring function, for a loss in which all K negatives have a gradient."""
-    if callable(many):
-        raise TypeError(
-            "many_negative_scores was a function; expected scores, [K, B]: every negative has a gradient here, so "
-            "scoring all of them without gradients first would save nothing"
-        )
-
-
-def _at_least_one_row(name: str, many: Tensor) -> None:
+def at_least_one_row(name: str, many: Tensor) -> None:
+    """``many`` is [K, B] with K ≥ 1."""
     if many.ndim == 0 or many.shape[0] == 0:
         raise ValueError(f"{name} has shape {list(many.shape)}; expected [K, B] with K of at least 1")
 
 
-def many_negative_scores(positive: Tensor, many: Tensor | Sequence[Tensor]) -> Tensor:
-    """``many`` as one floating tensor [K, B] with a column for each entry of ``positive`` [B]."""
-    many = rows(many)
-    _columns("many_negative_scores", many, positive, "positive_scores")
-    return many
+def negatives(name: str, values: Any, positive: Tensor, are_ids: bool) -> None:
+    """``values`` are scores, or ids to score: one for each of ``positive``, K, or either, as ``name`` says."""
+    name = "negative_items" if are_ids else name
+    (_ids if are_ids else _scores)(name, values)
+    if name == "negative_scores" or (name == "negatives" and values.ndim == positive.ndim):
+        beside(name, values, positive, "positive_scores", positive.shape)
+    else:
+        at_least_one_row(name, values)
+        columns(name, values, positive)
 
 
-def _columns(name: str, many: Tensor, positive: Tensor, positive_name: str) -> None:
-    """``many`` is [K, B] beside ``positive`` [B]."""
+def no_function(name: str, many: Any) -> None:
+    """``many`` is no scoring function, for a loss in which all K negatives have a gradient."""
+    if callable(many):
+        raise TypeError(
+            f"{name} was a function; expected scores, [K, B]: every negative has a gradient here, so "
+            "scoring all of them without gradients first would save nothing"
+        )
+
+
+def columns(name: str, many: Tensor, positive: Tensor, positive_name: str = "positive_scores") -> None:
+    """``many`` is [K, B] with a column for each entry of ``positive`` [B]."""
     if many.ndim == positive.ndim:  # asked first: torch.export would remember whether K equalled B
-        column = positive.shape == (*many.shape[1:], 1)
-        hint = f". Beside a [K, B], a [B, 1] would broadcast: use {positive_name}.squeeze(-1)" if column else ""
+        hint = ""
+        if positive.ndim == 2 and positive.shape[1] == 1:
+            hint = f". For [B, 1] and [K, B] use {positive_name}.squeeze(-1)"
+            hint += f". For [B, 1] and [B, K] use {positive_name}.squeeze(-1) and batch_first=True, or {name}.T"
         wanted = ", ".join(map(str, ("K", *positive.shape)))
         raise ValueError(
             f"{name} has shape {list(many.shape)} beside {positive_name} {list(positive.shape)}; "
@@ -154,22 +154,47 @@ def _columns(name: str, many: Tensor, positive: Tensor, positive_name: str) -> N
     _same_device(name, many, positive_name, positive)
 
 
-def items_to_score(items: Tensor | None, positive: Tensor) -> Tensor:
-    """``items`` are integer ids [K, B], which a scoring function needs."""
+def items_to_score(name: str, items: Any) -> None:
+    """``items`` are there, which a scoring function needs."""
     if items is None:
-        raise ValueError("negative_items was None; to score negatives by a function, give their ids, [K, B]")
-    _ids("negative_items", items)
-    _at_least_one_row("negative_items", items)
-    _columns("negative_items", items, positive, "positive_scores")
-    return items
+        raise ValueError(f"negative_items was None; to score {name} by a function, give their ids, [K, B]")
 
 
-def scored(scores: Any, items: Tensor) -> Tensor:
+def scored(scores: Any, items: Tensor) -> None:
     """``scores`` is what a scoring function made of ``items``: floating, one for each."""
     _scores("many_negative_scores(ids)", scores)
     beside("many_negative_scores(ids)", scores, items, "ids", items.shape)
-    assert isinstance(scores, Tensor)  # what _scores has just checked
-    return scores
+
+
+def of_the_term(loss: Any, positive: Tensor, negative: Tensor) -> None:
+    """What a pair term returned is [B], or [1, B] of one negative each, in the dtype of the scores."""
+    if not isinstance(loss, Tensor):
+        raise TypeError(f"term returned {type(loss).__name__}; expected a torch.Tensor")
+    if loss.dtype != positive.dtype:
+        raise TypeError(f"term returned {loss.dtype}; expected {positive.dtype}, the dtype of the scores that it got")
+    one_row = loss.ndim == positive.ndim + 1 and loss.shape[0] == 1
+    if (loss.shape[1:] if one_row else loss.shape) != positive.shape:
+        hint = ". A term that compares single pairs needs choose=" if loss.shape == negative.shape else ""
+        raise ValueError(
+            f"term returned shape {list(loss.shape)} for positives {list(positive.shape)} and negatives "
+            f"{list(negative.shape)}; expected {list(positive.shape)}, one value for each positive{hint}"
+        )
+
+
+def of_the_choice(index: Any, many: Tensor) -> None:
+    """What a choice returned names a row of ``many`` [K, B] in each column."""
+    if not isinstance(index, Tensor):
+        raise TypeError(f"choose returned {type(index).__name__}; expected a torch.Tensor of rows")
+    if index.dtype not in INTEGERS:
+        raise TypeError(f"choose returned {index.dtype}; expected integer rows")
+    if index.shape != many.shape[1:]:
+        raise ValueError(
+            f"choose returned shape {list(index.shape)} for negatives {list(many.shape)}; "
+            f"expected {list(many.shape[1:])}, one row for each positive"
+        )
+    _same_device("what choose returned", index, "the negatives", many)
+    if ends := _outside(usable(index), 0, many.shape[0] - 1):
+        raise ValueError(f"choose returned rows from {ends[0]} to {ends[1]}; expected 0 to {many.shape[0] - 1}")
 
 
 def negative_mask(mask: Any, many: Tensor, name: str = "many_negative_scores") -> None:
@@ -182,19 +207,18 @@ def negative_mask(mask: Any, many: Tensor, name: str = "many_negative_scores") -
 def chosen(rows: Any, index: Any) -> None:
     """``index`` [B] names a row of ``rows`` [K, B] in each column."""
     tensor("rows", rows, "real numbers or bool", REAL)
-    _at_least_one_row("rows", rows)
+    at_least_one_row("rows", rows)
     _ids("index", index)
     beside("index", index, rows, "rows", rows.shape[1:])
     if ends := _outside(usable(index), 0, rows.shape[0] - 1):
         raise ValueError(f"index holds rows from {ends[0]} to {ends[1]}; expected 0 to {rows.shape[0] - 1}")
 
 
-def negative_mask_beside(mask: Any, positive: Tensor) -> None:
-    """``mask`` is None or bool [K, B] beside ``positive`` [B]."""
-    if mask is not None:
-        tensor("negative_mask", mask, "bool", [torch.bool])
-        _at_least_one_row("negative_mask", mask)
-        _columns("negative_mask", mask, positive, "positive_scores")
+def negative_mask_alone(mask: Any, positive: Tensor) -> None:
+    """``mask`` is bool, [K, B] for ``positive`` [B]."""
+    tensor("negative_mask", mask, "bool", [torch.bool])
+    at_least_one_row("negative_mask", mask)
+    columns("negative_mask", mask, positive)
 
 
 def mask_and_weights(mask: Any, weights: Any, positive: Tensor) -> None:
@@ -206,6 +230,8 @@ def mask_and_weights(mask: Any, weights: Any, positive: Tensor) -> None:
         tensor("weights", weights, "numbers (to leave pairs out, use mask)", FLOATS + INTEGERS)
         beside("weights", weights, positive, "positive_scores", positive.shape)
         none_below_0("weights", weights)
+        if readable(weights) and true((weights == float("inf")).any()):
+            raise ValueError("weights must be finite; the largest is inf")
 
 
 def flag(name: str, value: Any) -> None:
@@ -219,24 +245,30 @@ def choice(name: str, value: Any, allowed: Sequence[Any]) -> None:
     if not isinstance(value, type(allowed[0])) or isinstance(value, bool):
         raise TypeError(f"{name} must be one of {', '.join(map(repr, allowed))}, got {type(value).__name__}")
     if value not in allowed:
-        raise ValueError(f"{name} was {value!r}; expected one of {', '.join(map(repr, allowed))}")
+        was = _short(value) if isinstance(value, int) else repr(value)
+        raise ValueError(f"{name} was {was}; expected one of {', '.join(map(repr, allowed))}")
 
 
-def num_items(value: Any, num_negatives: int | None = None) -> None:
-    """``value`` counts the items: an int no smaller than the number of negatives, or None where it is not read."""
-    if value is None and num_negatives is None:
+def num_items(value: Any, needed: bool = False) -> None:
+    """``value`` counts the items, an int of at least 1, or is None where it is not read."""
+    if value is None and not needed:
         return
     if not isinstance(value, (Integral, torch.SymInt)) or isinstance(value, bool):
         hint = "; a mask goes by its name, mask=…" if isinstance(value, Tensor) else ""
         raise TypeError(f"num_items must be an int, got {type(value).__name__}{hint}")
-    size = value if isinstance(value, torch.SymInt) else int(value)
-    if not 1 <= size <= MOST:
+    if not 1 <= (value if isinstance(value, torch.SymInt) else int(value)) <= MOST:
         raise ValueError(f"num_items was {_short(value)}; expected at least 1 and at most 2**63 - 1")
-    if num_negatives is not None and size < num_negatives:
-        raise ValueError(
-            f"num_items was {value} with {num_negatives} negatives per positive; "
-            "expected the number of all items, no fewer than the negatives drawn from them"
-        )
+
+
+def temperature(value: Any) -> None:
+    """``value`` is a number above 0."""
+    number("temperature", value, above_0=True, of_a_tensor="; divide the scores by a temperature that is learned")
+
+
+def function(name: str, value: Any) -> None:
+    """``value`` is a function, or None."""
+    if value is not None and not callable(value):
+        raise TypeError(f"{name} must be a function, got {type(value).__name__}")
 
 
 def metadata(tables: Any, weights: Any) -> None:
@@ -252,7 +284,9 @@ def metadata(tables: Any, weights: Any) -> None:
         raise ValueError(
             f"metadata has the keys {sorted(tables)} but metadata_weights {sorted(weights)}; expected the same"
         )
-    total = sum(number(f"metadata_weights[{name!r}]", weight) for name, weight in weights.items())
+    for name, weight in weights.items():
+        number(f"metadata_weights[{name!r}]", weight)
+    total = sum(map(float, weights.values()))
     if total > 1 + 1e-6:  # three times float32(1/3) is a little above 1
         raise ValueError(f"sum of metadata weights was {total}, must be <=1")
     length = None
@@ -260,6 +294,12 @@ def metadata(tables: Any, weights: Any) -> None:
         tensor(f"metadata[{name!r}]", table, "numbers or bool", REAL)
         if table.ndim not in (1, 2):
             raise ValueError(f"metadata[{name!r}] has shape {list(table.shape)}; expected [N], [N, 1] or [N, C]")
+        multi_hot = table.ndim == 2 and table.shape[1] > 1 and table.dtype != torch.bool
+        if multi_hot and readable(table) and true(((usable(table) * usable(table)) != usable(table)).any()):
+            raise ValueError(
+                f"metadata[{name!r}] of shape {list(table.shape)} holds other numbers than 0 and 1; a table [N, C] has "
+                "a column for each label, 1 where the item has it. Codes are [N]; embeddings are no labels"
+            )
         if length not in (None, table.shape[0]):
             raise ValueError(
                 f"metadata[{name!r}] has {table.shape[0]} rows and another table {length}; "
@@ -268,7 +308,9 @@ def metadata(tables: Any, weights: Any) -> None:
         length = table.shape[0]
 
 
-def items(positive: Any, negative: Any, tables: Any, positive_scores: Tensor, negative_scores: Tensor) -> None:
+def items(
+    positive: Any, negative: Any, tables: Any, positive_scores: Tensor, negative_scores: Tensor, scores_name: str
+) -> None:
     """Item ids are integers in the shapes of the scores, and there where there is metadata."""
     for name, ids in (("positive_items", positive), ("negative_items", negative)):
         if ids is not None:
@@ -278,7 +320,6 @@ def items(positive: Any, negative: Any, tables: Any, positive_scores: Tensor, ne
     if positive is None or negative is None:
         return
     beside("positive_items", positive, positive_scores, "positive_scores", positive_scores.shape)
-    scores_name = "negative_scores" if negative_scores.ndim == positive_scores.ndim else "many_negative_scores"
     beside("negative_items", negative, negative_scores, scores_name, negative_scores.shape)
 
 
@@ -289,7 +330,7 @@ def two_sides(positive: Any, negative: Any) -> None:
             raise ValueError(f"{name} was None; metadata needs the ids of both items of each pair")
         _ids(name, ids)
     if negative.ndim == positive.ndim + 1:
-        _columns("negative_items", negative, positive, "positive_items")
+        columns("negative_items", negative, positive, "positive_items")
     else:
         beside("negative_items", negative, positive, "positive_items", positive.shape)
 
@@ -341,7 +382,7 @@ def only_values(name: str, values: Tensor, allowed: tuple[int, ...]) -> None:
 def none_below_0(name: str, values: Tensor) -> None:
     """``values`` are at least 0, as far as they can be read; a NaN passes and stays visible in the loss."""
     if readable(values) and true((usable(values) < 0).any()):
-        raise ValueError(f"{name} go down to {usable(values).min().item():g}; expected none below 0")
+        raise ValueError(f"{name} must be ≥ 0; the smallest is {usable(values).min().item():g}")
 
 
 def above_zero(name: str, values: Tensor, hint: str) -> None:
@@ -354,7 +395,9 @@ def listed(scores: Any, labels: Any, groups: Any) -> None:
     """``scores``, ``labels`` and, if given, ``groups`` are of one shape [L]; labels are finite and ≥ 0."""
     _scores("scores", scores)
     if scores.ndim != 1:
-        raise ValueError(f"scores has shape {list(scores.shape)}; expected one dimension, [L]")
+        raise ValueError(
+            f"scores has shape {list(scores.shape)}; expected one dimension, [L]; for several lists use groups"
+        )
     tensor("labels", labels, "real numbers or bool", REAL)
     beside("labels", labels, scores, "scores", scores.shape)
     if ends := _outside(usable(labels), 0, float("inf")):
@@ -368,18 +411,16 @@ def listed(scores: Any, labels: Any, groups: Any) -> None:
         beside("groups", groups, scores, "scores", scores.shape)
 
 
-def number(name: str, value: Any, above_0: bool = False, at_most: float = float("inf")) -> float:
-    """``value`` is a finite number, at least 0 or above 0, and at most ``at_most``; as a float."""
+def number(name: str, value: Any, above_0: bool = False, at_most: float = float("inf"), of_a_tensor: str = "") -> None:
+    """``value`` is a finite number, at least 0 or above 0, and at most ``at_most``."""
     if not isinstance(value, Real) or isinstance(value, bool):
-        raise TypeError(f"{name} must be a float, got {type(value).__name__}")
-    try:
-        number = float(value)
-    except OverflowError:  # an int beyond every float
-        number = float("inf")
-    if not 0 <= number <= at_most or number == float("inf") or (above_0 and number == 0):
+        hint = of_a_tensor if isinstance(value, Tensor) else ""
+        raise TypeError(f"{name} must be a float, got {type(value).__name__}{hint}")
+    # An int may be beyond every float.
+    plain = float(value) if not isinstance(value, Integral) or abs(int(value)) <= MOST_FLOAT else float("inf")
+    if not 0 <= plain <= at_most or plain == float("inf") or (above_0 and plain == 0):
         bound = f"{'above' if above_0 else 'of at least'} 0{_and_at_most(at_most)}"
         raise ValueError(f"{name} was {_short(value)}; expected a finite number {bound}")
-    return number
 
 
 def count(name: str, value: Any, at_least: int, at_most: int = MOST) -> None:
@@ -410,6 +451,10 @@ def sampling(users: Any, interactions: Any, num_negatives: Any, weights: Any) ->
     if interactions.is_nested or interactions.layout not in (torch.strided, torch.sparse_coo, torch.sparse_csr):
         layout = "a nested tensor" if interactions.is_nested else interactions.layout
         raise TypeError(f"interactions must be dense, sparse COO or sparse CSR, got {layout}")
+    if interactions.is_sparse and interactions.dense_dim():
+        raise ValueError(
+            f"interactions has {interactions.dense_dim()} dense dimensions; expected none, which to_sparse() gives"
+        )
     if interactions.dtype not in REAL:
         raise TypeError(f"interactions must be real numbers or bool, got {interactions.dtype}")
     if users.ndim != 1 or interactions.ndim != 2:

@@ -1,5 +1,6 @@
 """Who chose what: the form in which interactions go from a data set to a sampler."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -52,6 +53,14 @@ class Interactions:
         checks.ids_of("users", self.users, self.num_users)
         checks.ids_of("items", self.items, self.num_items)
         checks.beside("items", self.items, self.users, "users", [len(self.users)])
+        if self.num_users * self.num_items > checks.MOST:
+            raise ValueError(
+                f"num_users was {self.num_users} and num_items {self.num_items}; their table is too large, expected at "
+                "most 2**63 - 1 pairs"
+            )
+        for name, names in (("titles", self.titles), ("genre_names", self.genre_names)):
+            if names is not None and not isinstance(names, Sequence):
+                raise TypeError(f"{name} must be a list, got {type(names).__name__}")
         if self.titles is not None and len(self.titles) != self.num_items:
             raise ValueError(f"titles has {len(self.titles)} entries; expected {self.num_items}, one per item")
         if self.genres is not None:

@@ -1,8 +1,9 @@
 r"""Losses on pairs of a positive and a negative.
 
-Each loss is one sentence of four words: which negative (``pairloss.negatives``), how bad is the
-pair (``pairloss.terms``, against the ideal difference of ``pairloss.partial_credit``), how much does
-it count and one number (``pairloss.reduction``). What they share stands here once.
+Each loss is one sentence of four words: which negative (:mod:`pairloss.choosing`), how bad is the pair
+(:mod:`pairloss.terms`, against the ideal difference of :mod:`pairloss.partial_credit`), how much does it count, and
+one number (:mod:`pairloss.reduction`). :func:`~pairloss.pair_loss` takes the words; every other loss here is a
+sentence with a name.
 
 Symbols: :math:`p` the score of the positive, :math:`n` of the negative, :math:`x = p - n`,
 :math:`\sigma` the logistic function, :math:`d \in [0, 1]` the ideal difference of the pair, which is 1
@@ -16,17 +17,18 @@ Shared arguments:
     many_negative_scores: scores of K negatives for each, [K, B] or a sequence of K tensors [B]; or the
         function that scores them, from item ids [K, B] to scores [K, B] and from [B] to [B]. Where K = B, as
         with in-batch negatives, a transposed table cannot be told from a right one: row k is negative k.
-    num_items: the number of all items; read by :func:`~pairloss.warp_loss` alone, taken by all so that one
-        training loop can call any of them
+    num_items: the number of all items; read by :func:`~pairloss.warp_loss` alone, taken by the other losses of Collie
+        so that one training loop can call any of them
     positive_items: ids of the positives, [B] integer; needed with metadata
     negative_items: ids of the negatives, integer, shaped like their scores; needed with metadata and
         with a scoring function
     metadata, metadata_weights: partial credit, as in :func:`~pairloss.ideal_difference_from_metadata`
     mask: which pairs count, [B] bool
-    weights: how much each pair counts, [B], ≥ 0; a weight of 0 is a mask
+    weights: how much each pair counts, [B], finite and ≥ 0; a weight of 0 is a mask
     negative_mask: which sampled negatives are real, [K, B] bool; False for a known positive or for
         padding, whose id may be any number. One that is not real is never chosen and does not count as a
         try. A pair with none is masked.
+    batch_first: whether many negatives, their items and their mask are [B, K], as in torch.nn, and not [K, B]
     squared: whether each pair counts :math:`\ell + \ell^2` (Collie) or :math:`\ell` (Spotlight)
     reduction: "mean", :math:`\sum w \ell / \sum w` over the pairs that count; "sum"; or "none", one
         value per pair, [B], 0 where masked. The mean is that of this call: for a batch in parts, over ranks or
@@ -37,8 +39,8 @@ Scoring twice:
     scoring function instead of scores, it scores all K without gradients, chooses, and scores the chosen ones
     again with gradients: the same loss and the same gradients, without the graph of K · B scores. The function
     must give an item the same score twice, so without dropout and without a cache of what it computed without
-    gradients; it is asked for all ids, masked ones too, a few rows [k, B] of them at a time where there are many,
-    so that what it makes of an id never stands in memory for all K · B.
+    gradients. It is asked for a few rows [k, B] of ids at a time where there are many, so that what it makes of an id
+    never stands in memory for all K · B.
 
     >>> users, items = torch.randn(4, 8), torch.randn(100, 8, requires_grad=True)
     >>> def score(ids):
@@ -55,21 +57,30 @@ Errors:
     TypeError for a wrong type or dtype. ValueError for shapes that do not fit, tensors on several
     devices, an unknown option, metadata without items, metadata_weights below 0 or above 1 in sum, and,
     where it can be read without waiting (on the CPU, outside torch.compile), item ids without a row
-    in the metadata and negative weights.
+    in the metadata and weights that are negative or infinite.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
 
 from pairloss import checks, terms
-from pairloss.negatives import Candidates, Scores, first_hit, hardest_negatives
-from pairloss.partial_credit import Credit, Metadata, MetadataWeights
-from pairloss.reduction import Reducer, Reduction
-from pairloss.tensors import computed_in
+from pairloss.batch import EITHER, MANY, ONE, Batch, Scores, checked
+from pairloss.choosing import (
+    choose_first_violation,
+    choose_hardest,
+    choose_semi_hard,
+    first_hit,
+    highest,
+    semi_hard,
+    violates,
+)
+from pairloss.partial_credit import Metadata, MetadataWeights
+from pairloss.reduction import Reduction
+from pairloss.tensors import widest
 
 HardestBy = Literal["score", "violation"]
 HARDEST_BY = get_args(HardestBy)
@@ -77,6 +88,75 @@ RankWeight = Literal["log", "harmonic"]
 RANK_WEIGHTS = get_args(RankWeight)
 
 EULER_GAMMA = 0.5772156649015329  # the n-th harmonic number is digamma(n + 1) + γ
+
+
+def pair_loss(
+    term: terms.PairTerm,
+    positive_scores: Tensor,
+    negatives: Scores,
+    *,
+    choose: Callable[..., Any] | None = None,
+    positive_items: Tensor | None = None,
+    negative_items: Tensor | None = None,
+    metadata: Metadata | None = None,
+    metadata_weights: MetadataWeights | None = None,
+    mask: Tensor | None = None,
+    weights: Tensor | None = None,
+    negative_mask: Tensor | None = None,
+    batch_first: bool = False,
+    squared: bool = False,
+    reduction: Reduction = "mean",
+) -> Tensor:
+    r"""A loss composed from its words: a pair term, and a choice of the negative.
+
+    .. math:: \ell = \text{term}(p, n_c, d_c), \qquad c = \text{choose}(n_1, \dots, n_K)
+
+    Every loss on pairs that has a name here is such a sentence, and a new one takes a line or two.
+
+    Args:
+        term: a function of :mod:`pairloss.terms` or your own, ``term(positive, negative, d)``. It gets the scores of
+            the positives [B], of their negatives [B], and the ideal differences d [B], which are the number 1
+            without metadata. It returns one value per pair, [B]. Without a choice and with K negatives it
+            gets ``negative`` and d as [K, B], with −∞ for a negative that is not real.
+        positive_scores: p, [B] (or any other shape)
+        negatives: n, one for each positive [B], or K for each, [K, B]; or, with a choice, a function that scores ids
+        choose: :func:`~pairloss.choose_hardest`, :func:`~pairloss.choose_semi_hard`,
+            :func:`~pairloss.choose_first_violation` (a pair without a violation costs 0) or your own function
+            from scores [K, B] to rows [B]. It gets −∞ for a negative that is not real.
+        positive_items, negative_items: item ids, [B] and like the negatives; needed with metadata and with a function
+        metadata, metadata_weights: see :func:`~pairloss.ideal_difference_from_metadata`
+        mask, weights: which pairs count, [B] bool, and how much each does, [B] of at least 0
+        negative_mask: which of K negatives are real, [K, B] bool
+        batch_first: whether K negatives each, their items and their mask are [B, K]
+        squared, reduction: :math:`\ell + \ell^2` or :math:`\ell`, as "mean", "sum" or "none" (one value per pair)
+
+    Raises:
+        TypeError, ValueError: as every loss, and where a term or a choice returns what it should not
+
+    See Also:
+        :func:`~pairloss.log_bpr_loss`, :func:`~pairloss.softmax_loss` and :func:`~pairloss.warp_loss`, sentences with
+        a name; :mod:`pairloss.pairs`, for all arguments in detail.
+
+    Source: the composition is ours; the example is the pairwise softmax loss of Yang et al., NeurIPS 2024,
+    arXiv 2411.00163, with tanh and temperature 1.
+
+    >>> def psl(positive, negative, d):
+    ...     return (1 + torch.tanh(negative - positive)).sum(0).log()
+    >>> p, many = torch.tensor([1.5]), torch.tensor([[1.0], [4.0], [1.49]])
+    >>> f"{pair_loss(psl, p, many):.4f}"
+    '1.2569'
+    >>> f"{pair_loss(terms.log_bpr, p, many, choose=choose_semi_hard):.4f}"
+    '0.6882'
+    """
+    if choose is None:
+        checks.no_function(EITHER, negatives)
+    for name, function in (("term", term), ("choose", choose)):
+        checks.function(name, function)
+    batch = checked(
+        EITHER, positive_scores, negatives, positive_items, negative_items, metadata, metadata_weights, mask, weights,
+        negative_mask, squared, reduction, batch_first,
+    )  # fmt: skip
+    return (batch if choose is None else _chosen(batch, choose)).cost(term)
 
 
 def bpr_loss(
@@ -93,22 +173,21 @@ def bpr_loss(
     squared: bool = True,
     reduction: Reduction = "mean",
 ) -> Tensor:
-    r"""Sigmoid BPR, as Spotlight and Collie define it.
+    r"""Sigmoid BPR plus its square, as Collie defines it; Spotlight's, without the square, is ``squared=False``.
 
     .. math:: \ell = d - \sigma(x)
 
-    with :math:`x = p - n`, the score of the positive less that of the negative, and d the difference that
+    with :math:`x = p - n`, the score of the positive minus the score of the negative, and d the difference that
     the pair should reach, 1 without metadata. Scores have no unit; only differences count.
 
     Args:
         positive_scores, negative_scores: p and n, [B] each (or any other shape); the negatives may be [1, B]
-        num_items: not read; taken so that one training loop can call any of the losses
-        positive_items, negative_items: item ids, shaped like their scores; needed with metadata alone
-        metadata, metadata_weights: see :func:`~pairloss.ideal_difference_from_metadata`
+        num_items: not read; taken so that one training loop can call any loss of Collie
+        positive_items, negative_items, metadata, metadata_weights: partial credit; the items are ids, [B] each
         mask, weights: which pairs count, [B] bool, and how much each does, [B] of at least 0
         squared, reduction: :math:`\ell + \ell^2` or :math:`\ell`, as "mean", "sum" or "none" (one value per pair)
 
-    More on arguments, result and errors: :mod:`pairloss.pairs`.
+    Arguments, result and errors in detail: :mod:`pairloss.pairs`.
 
     See Also:
         :func:`~pairloss.log_bpr_loss`, the BPR of the paper; :func:`~pairloss.adaptive_bpr_loss`, against the
@@ -122,9 +201,11 @@ def bpr_loss(
     '0.2157'
     """
     checks.num_items(num_items)
-    credit = Credit(positive_items, negative_items, metadata, metadata_weights)
-    reducer = Reducer(mask, weights, squared, reduction)
-    return _standard(terms.bpr, positive_scores, negative_scores, credit, reducer)
+    batch = checked(
+        ONE, positive_scores, negative_scores, positive_items, negative_items, metadata, metadata_weights, mask,
+        weights, None, squared, reduction,
+    )  # fmt: skip
+    return batch.cost(terms.bpr)
 
 
 def hinge_loss(
@@ -141,22 +222,21 @@ def hinge_loss(
     squared: bool = True,
     reduction: Reduction = "mean",
 ) -> Tensor:
-    r"""Pairwise hinge: a pair costs as much as it falls short of the margin d.
+    r"""Pairwise hinge plus its square, as Collie defines it; Spotlight's, without the square, is ``squared=False``.
 
     .. math:: \ell = \max(0, d - x)
 
-    with :math:`x = p - n`, the score of the positive less that of the negative, and d the difference that
-    the pair should reach, in the unit of the scores, 1 without metadata.
+    with :math:`x = p - n`, the score of the positive minus the score of the negative. A pair costs what it lacks to
+    d, the difference that it should reach, in the unit of the scores, 1 without metadata.
 
     Args:
         positive_scores, negative_scores: p and n, [B] each (or any other shape); the negatives may be [1, B]
-        num_items: not read; taken so that one training loop can call any of the losses
-        positive_items, negative_items: item ids, shaped like their scores; needed with metadata alone
-        metadata, metadata_weights: see :func:`~pairloss.ideal_difference_from_metadata`
+        num_items: not read; taken so that one training loop can call any loss of Collie
+        positive_items, negative_items, metadata, metadata_weights: partial credit; the items are ids, [B] each
         mask, weights: which pairs count, [B] bool, and how much each does, [B] of at least 0
         squared, reduction: :math:`\ell + \ell^2` or :math:`\ell`, as "mean", "sum" or "none" (one value per pair)
 
-    More on arguments, result and errors: :mod:`pairloss.pairs`.
+    Arguments, result and errors in detail: :mod:`pairloss.pairs`.
 
     See Also:
         :func:`~pairloss.adaptive_hinge_loss` and :func:`~pairloss.warp_loss`, which choose among several negatives;
@@ -169,20 +249,21 @@ def hinge_loss(
     '8.7500'
     """
     checks.num_items(num_items)
-    credit = Credit(positive_items, negative_items, metadata, metadata_weights)
-    reducer = Reducer(mask, weights, squared, reduction)
-    return _standard(terms.hinge, positive_scores, negative_scores, credit, reducer)
+    batch = checked(
+        ONE, positive_scores, negative_scores, positive_items, negative_items, metadata, metadata_weights, mask,
+        weights, None, squared, reduction,
+    )  # fmt: skip
+    return batch.cost(terms.hinge)
 
 
 def log_bpr_loss(
     positive_scores: Tensor,
     negative_scores: Tensor,
-    num_items: int | None = None,
+    *,
     positive_items: Tensor | None = None,
     negative_items: Tensor | None = None,
     metadata: Metadata | None = None,
     metadata_weights: MetadataWeights | None = None,
-    *,
     mask: Tensor | None = None,
     weights: Tensor | None = None,
     squared: bool = False,
@@ -192,20 +273,18 @@ def log_bpr_loss(
 
     .. math:: \ell = -t \log \sigma(x) - (1 - t) \log \sigma(-x), \qquad t = \frac{1 + d}{2}
 
-    with :math:`x = p - n`, the score of the positive less that of the negative, and d the difference that
+    with :math:`x = p - n`, the score of the positive minus the score of the negative, and d the difference that
     the pair should reach, 1 without metadata. Without metadata this is
     :math:`-\log \sigma(x)`. It is exact for every difference, and its gradient does not die out on a pair that
-    is badly wrong. With credit its minimum lies at :math:`\sigma(x) = t`. ``squared`` is False unless asked for.
+    is badly wrong. With credit its minimum lies at :math:`\sigma(x) = t`.
 
     Args:
         positive_scores, negative_scores: p and n, [B] each (or any other shape); the negatives may be [1, B]
-        num_items: not read; taken so that one training loop can call any of the losses
-        positive_items, negative_items: item ids, shaped like their scores; needed with metadata alone
-        metadata, metadata_weights: see :func:`~pairloss.ideal_difference_from_metadata`
+        positive_items, negative_items, metadata, metadata_weights: partial credit; the items are ids, [B] each
         mask, weights: which pairs count, [B] bool, and how much each does, [B] of at least 0
         squared, reduction: :math:`\ell + \ell^2` or :math:`\ell`, as "mean", "sum" or "none" (one value per pair)
 
-    More on arguments, result and errors: :mod:`pairloss.pairs`.
+    Arguments, result and errors in detail: :mod:`pairloss.pairs`.
 
     See Also:
         :func:`~pairloss.bpr_loss`, what Spotlight and Collie call BPR; :class:`~pairloss.LogBPRLoss`, the module.
@@ -217,10 +296,11 @@ def log_bpr_loss(
     >>> f"{loss:.4f}"
     '10000.0000'
     """
-    checks.num_items(num_items)
-    credit = Credit(positive_items, negative_items, metadata, metadata_weights)
-    reducer = Reducer(mask, weights, squared, reduction)
-    return _standard(terms.log_bpr, positive_scores, negative_scores, credit, reducer)
+    batch = checked(
+        ONE, positive_scores, negative_scores, positive_items, negative_items, metadata, metadata_weights, mask,
+        weights, None, squared, reduction,
+    )  # fmt: skip
+    return batch.cost(terms.log_bpr)
 
 
 def adaptive_bpr_loss(
@@ -235,11 +315,12 @@ def adaptive_bpr_loss(
     mask: Tensor | None = None,
     weights: Tensor | None = None,
     negative_mask: Tensor | None = None,
+    batch_first: bool = False,
     hardest_by: HardestBy = "score",
     squared: bool = True,
     reduction: Reduction = "mean",
 ) -> Tensor:
-    r"""Sigmoid BPR against the hardest of K negatives.
+    r"""Sigmoid BPR against the hardest of K negatives, plus its square; ``squared=False`` leaves that out.
 
     .. math:: \ell = d_{k^*} - \sigma(p - n_{k^*}), \qquad k^* = \arg\max_k n_k
 
@@ -249,19 +330,20 @@ def adaptive_bpr_loss(
     Args:
         positive_scores: p, [B] (or any other shape)
         many_negative_scores: n, [K, B] or a sequence of K tensors [B]; or a function that scores ids
-        num_items: not read; taken so that one training loop can call any of the losses
-        positive_items, negative_items: item ids, [B] and [K, B]; needed with metadata and with a function
-        metadata, metadata_weights: see :func:`~pairloss.ideal_difference_from_metadata`
+        num_items: not read; taken so that one training loop can call any loss of Collie
+        positive_items, negative_items, metadata, metadata_weights: partial credit; the items are ids, [B] and
+            [K, B], and those of the negatives are needed with a function, too
         mask, weights: which pairs count, [B] bool, and how much each does, [B] of at least 0
         negative_mask: which negatives are real, [K, B] bool; the others are never chosen
+        batch_first: whether many negatives, their items and their mask are [B, K]
         hardest_by: "score", or "violation" for the largest :math:`n_k + d_k`, so that a related negative
             does not hide a worse unrelated one; without metadata both agree
         squared, reduction: :math:`\ell + \ell^2` or :math:`\ell`, as "mean", "sum" or "none" (one value per pair)
 
-    More on arguments, result and errors: :mod:`pairloss.pairs`.
+    Arguments, result and errors in detail: :mod:`pairloss.pairs`.
 
     See Also:
-        :func:`~pairloss.bpr_loss`, against one negative; :func:`~pairloss.hardest_negatives`, the choice alone;
+        :func:`~pairloss.bpr_loss`, against one negative; :func:`~pairloss.choose_hardest`, the choice alone;
         :class:`~pairloss.AdaptiveBPRLoss`, the module.
 
     Source: Collie, ``collie.loss.adaptive_bpr_loss``.
@@ -271,10 +353,12 @@ def adaptive_bpr_loss(
     '1.4860'
     """
     checks.num_items(num_items)
-    credit = Credit(positive_items, negative_items, metadata, metadata_weights)
-    reducer = Reducer(mask, weights, squared, reduction)
-    candidates = Candidates(many_negative_scores, negative_items, negative_mask)
-    return _adaptive(terms.bpr, positive_scores, candidates, credit, reducer, hardest_by)
+    checks.choice("hardest_by", hardest_by, HARDEST_BY)
+    batch = checked(
+        MANY, positive_scores, many_negative_scores, positive_items, negative_items, metadata, metadata_weights, mask,
+        weights, negative_mask, squared, reduction, batch_first,
+    )  # fmt: skip
+    return batch.against(_hardest(batch, hardest_by)).cost(terms.bpr)
 
 
 def adaptive_hinge_loss(
@@ -289,11 +373,12 @@ def adaptive_hinge_loss(
     mask: Tensor | None = None,
     weights: Tensor | None = None,
     negative_mask: Tensor | None = None,
+    batch_first: bool = False,
     hardest_by: HardestBy = "score",
     squared: bool = True,
     reduction: Reduction = "mean",
 ) -> Tensor:
-    r"""Pairwise hinge against the hardest of K negatives.
+    r"""Pairwise hinge against the hardest of K negatives, plus its square; ``squared=False`` leaves that out.
 
     .. math:: \ell = \max(0, d_{k^*} - p + n_{k^*}), \qquad k^* = \arg\max_k n_k
 
@@ -303,20 +388,21 @@ def adaptive_hinge_loss(
     Args:
         positive_scores: p, [B] (or any other shape)
         many_negative_scores: n, [K, B] or a sequence of K tensors [B]; or a function that scores ids
-        num_items: not read; taken so that one training loop can call any of the losses
-        positive_items, negative_items: item ids, [B] and [K, B]; needed with metadata and with a function
-        metadata, metadata_weights: see :func:`~pairloss.ideal_difference_from_metadata`
+        num_items: not read; taken so that one training loop can call any loss of Collie
+        positive_items, negative_items, metadata, metadata_weights: partial credit; the items are ids, [B] and
+            [K, B], and those of the negatives are needed with a function, too
         mask, weights: which pairs count, [B] bool, and how much each does, [B] of at least 0
         negative_mask: which negatives are real, [K, B] bool; the others are never chosen
+        batch_first: whether many negatives, their items and their mask are [B, K]
         hardest_by: "score", or "violation" for the largest :math:`n_k + d_k`, so that a related negative
             does not hide a worse unrelated one; without metadata both agree
         squared, reduction: :math:`\ell + \ell^2` or :math:`\ell`, as "mean", "sum" or "none" (one value per pair)
 
-    More on arguments, result and errors: :mod:`pairloss.pairs`.
+    Arguments, result and errors in detail: :mod:`pairloss.pairs`.
 
     See Also:
         :func:`~pairloss.hinge_loss`, against one negative; :func:`~pairloss.warp_loss`, against the first that
-        violates the margin; :func:`~pairloss.hardest_negatives`, the choice alone;
+        violates the margin; :func:`~pairloss.choose_hardest`, the choice alone;
         :class:`~pairloss.AdaptiveHingeLoss`, the module.
 
     Source: Spotlight, ``spotlight.losses.adaptive_hinge_loss`` (squared=False), and Collie,
@@ -327,10 +413,12 @@ def adaptive_hinge_loss(
     '8.7500'
     """
     checks.num_items(num_items)
-    credit = Credit(positive_items, negative_items, metadata, metadata_weights)
-    reducer = Reducer(mask, weights, squared, reduction)
-    candidates = Candidates(many_negative_scores, negative_items, negative_mask)
-    return _adaptive(terms.hinge, positive_scores, candidates, credit, reducer, hardest_by)
+    checks.choice("hardest_by", hardest_by, HARDEST_BY)
+    batch = checked(
+        MANY, positive_scores, many_negative_scores, positive_items, negative_items, metadata, metadata_weights, mask,
+        weights, negative_mask, squared, reduction, batch_first,
+    )  # fmt: skip
+    return batch.against(_hardest(batch, hardest_by)).cost(terms.hinge)
 
 
 def warp_loss(
@@ -345,11 +433,12 @@ def warp_loss(
     mask: Tensor | None = None,
     weights: Tensor | None = None,
     negative_mask: Tensor | None = None,
+    batch_first: bool = False,
     rank_weight: RankWeight = "log",
     squared: bool = True,
     reduction: Reduction = "mean",
 ) -> Tensor:
-    r"""WARP: hinge against the first of K negatives that violates the margin, weighted by a rank estimate.
+    r"""WARP: hinge against the first of K negatives that violates the margin, times a rank weight, plus its square.
 
     .. math:: \ell = w(t) \, (d_t - p + n_t), \qquad t = \min \{k : d_k - p + n_k > 0\}
 
@@ -358,27 +447,29 @@ def warp_loss(
     :math:`\ell = 0`. The fewer tries, the more items probably rank above the positive, and the more the
     pair counts. With N items the weight is
 
-    - "log": :math:`w(t) = \log(N / t)`, as in Collie;
+    - "log": :math:`w(t) = \log(N / t)`, as in Collie, and 0 beyond N tries;
     - "harmonic": :math:`w(t) = \sum_{i \le \lfloor (N - 1) / t \rfloor} 1 / i`, as in WSABIE.
 
-    The weight carries no gradient; ``squared`` squares it too.
+    The weight carries no gradient; the square, which ``squared=False`` leaves out, squares it too.
 
     Args:
         positive_scores: p, [B] (or any other shape)
         many_negative_scores: n, [K, B] or a sequence of K tensors [B]; or a function that scores ids
-        num_items: N, the number of all items, at least K
-        positive_items, negative_items: item ids, [B] and [K, B]; needed with metadata and with a function
-        metadata, metadata_weights: see :func:`~pairloss.ideal_difference_from_metadata`
+        num_items: N, the number of all items
+        positive_items, negative_items, metadata, metadata_weights: partial credit; the items are ids, [B] and
+            [K, B], and those of the negatives are needed with a function, too
         mask, weights: which pairs count, [B] bool, and how much each does, [B] of at least 0
         negative_mask: which negatives are real, [K, B] bool; the others are never chosen and count as no tries
+        batch_first: whether many negatives, their items and their mask are [B, K]
         rank_weight: "log" or "harmonic"
         squared, reduction: :math:`\ell + \ell^2` or :math:`\ell`, as "mean", "sum" or "none" (one value per pair)
 
-    More on arguments, result and errors: :mod:`pairloss.pairs`.
+    Arguments, result and errors in detail: :mod:`pairloss.pairs`.
 
     See Also:
-        :func:`~pairloss.adaptive_hinge_loss`, against the hardest of the K; :func:`~pairloss.first_violation`,
-        the search alone; :func:`~pairloss.lambdarank_loss`, which knows the ranks instead of estimating them.
+        :func:`~pairloss.adaptive_hinge_loss`, against the hardest of the K;
+        :func:`~pairloss.choose_first_violation`, the search alone; :func:`~pairloss.lambdarank_loss`, which knows the
+        ranks instead of estimating them.
 
     Source: Weston, Bengio and Usunier, WSABIE, IJCAI 2011, and Collie, ``collie.loss.warp_loss``.
 
@@ -386,53 +477,29 @@ def warp_loss(
     >>> f"{loss:.4f}"
     '4.5926'
     """
+    checks.num_items(num_items, needed=True)
     checks.choice("rank_weight", rank_weight, RANK_WEIGHTS)
-    candidates = Candidates(many_negative_scores, negative_items, negative_mask)
-    credit = Credit(positive_items, negative_items, metadata, metadata_weights)
-    reducer = Reducer(mask, weights, squared, reduction)
-    rows = candidates.check(positive_scores)
-    checks.num_items(num_items, rows.shape[0])
-    reducer.check(positive_scores)
-    counts = reducer.which_count(negative_mask)
-    credit = credit.checked(positive_scores, rows, counts, negative_mask)
-    scores = candidates.scores(rows)
-
-    dtype = computed_in(positive_scores, scores)
-    violates = credit.judged(partial(_violates, positive_scores.detach().to(dtype)), scores, dtype)
-    chosen, tries, found = first_hit(violates, negative_mask)
-    weight = _rank_weight(rank_weight, num_items, tries.clamp(min=1), dtype)
-    # Where nothing violates, no real negative has a margin above 0; −inf keeps unreal ones out as well.
-    negative = candidates.take(scores, chosen).masked_fill(~found, -torch.inf)
-    d = credit.at(chosen).ideal_difference(dtype)
-    return reducer.reduce(partial(_weighted_hinge, weight), positive_scores, negative, d, counts)
-
-
-def _weighted_hinge(weight: Tensor, positive: Tensor, negative: Tensor, d: Tensor | float) -> Tensor:
-    return weight * terms.hinge(positive, negative, d)
-
-
-def _violates(positive: Tensor, many: Tensor, d: Tensor | float) -> Tensor:
-    """Which of the K margins n − p + d are above 0, [K, B], or NaN, which must stay visible."""
-    if isinstance(d, Tensor):
-        return (many - positive <= -d).logical_not_()
-    # One bool for a margin: n > p − d. Beyond 2²⁴ (2⁵³ in float64) p − d may round up to p, hence the step down.
-    threshold = positive - d
-    below = torch.nextafter(threshold, torch.full_like(threshold, -torch.inf))
-    return (many <= torch.where(positive - threshold < d, below, threshold)).logical_not_()
+    batch = checked(
+        MANY, positive_scores, many_negative_scores, positive_items, negative_items, metadata, metadata_weights, mask,
+        weights, negative_mask, squared, reduction, batch_first,
+    )  # fmt: skip
+    chosen, tries, found = first_hit(batch.judged(violates), batch.real)
+    weight = _rank_weight(rank_weight, num_items, tries.clamp(min=1), batch.dtype)
+    return batch.against(chosen, found).cost(partial(_weighted_hinge, weight))
 
 
 def softmax_loss(
     positive_scores: Tensor,
     many_negative_scores: Tensor | Sequence[Tensor],
-    num_items: int | None = None,
+    *,
     positive_items: Tensor | None = None,
     negative_items: Tensor | None = None,
     metadata: Metadata | None = None,
     metadata_weights: MetadataWeights | None = None,
-    *,
     mask: Tensor | None = None,
     weights: Tensor | None = None,
     negative_mask: Tensor | None = None,
+    batch_first: bool = False,
     temperature: float = 1.0,
     reduction: Reduction = "mean",
 ) -> Tensor:
@@ -449,48 +516,38 @@ def softmax_loss(
     proportion :math:`1 : (1 - d_k) / (1 + d_k)`, d the difference that the two should reach, and sum to 1. At the
     minimum :math:`p - n_k = \tau \log \frac{1 + d_k}{1 - d_k}`, as in log BPR.
 
-    Negatives that were drawn in proportion to q, as in-batch negatives are to popularity, are corrected before
-    the call, positives and negatives alike: :math:`s - \log q`. A known positive among the negatives of a batch
-    is left out by ``negative_mask``.
-
     Args:
         positive_scores: p, [B] (or any other shape)
         many_negative_scores: n, [K, B] or a sequence of K tensors [B]. A function that scores ids is refused:
             every negative has a gradient here, so none could be left out of the second scoring.
-        num_items: not read; taken so that one training loop can call any of the losses
-        positive_items, negative_items: item ids, [B] and [K, B]; needed with metadata alone
-        metadata, metadata_weights: see :func:`~pairloss.ideal_difference_from_metadata`
+        positive_items, negative_items, metadata, metadata_weights: partial credit; the items are ids, [B] and [K, B]
         mask, weights: which pairs count, [B] bool, and how much each does, [B] of at least 0
         negative_mask: which negatives are real, [K, B] bool; the others are none
-        temperature: :math:`\tau`, above 0
+        batch_first: whether many negatives, their items and their mask are [B, K]
+        temperature: :math:`\tau`, above 0. One that is learned divides the scores before the call.
         reduction: "mean", "sum" or "none" (one value per pair)
 
-    More on arguments, result and errors: :mod:`pairloss.pairs`.
+    Arguments, result and errors in detail: :mod:`pairloss.pairs`.
 
     See Also:
+        :func:`~pairloss.in_batch_softmax_loss`, against the other positives of a batch;
         :func:`~pairloss.log_bpr_loss`, against one negative; :func:`~pairloss.adaptive_hinge_loss`, against the
         hardest; :func:`~pairloss.sample_negatives`; :class:`~pairloss.SoftmaxLoss`, the module.
 
     Source: Bengio and Senécal, IEEE Transactions on Neural Networks 19(4), 2008 (sampled softmax); van den Oord,
-    Li and Vinyals, 2018, arXiv 1807.03748 (InfoNCE); Yi et al., RecSys 2019, doi:10.1145/3298689.3346996 (in the
-    batch, with log q taken out); the partial credit, by soft targets, is ours.
+    Li and Vinyals, 2018, arXiv 1807.03748 (InfoNCE); the partial credit, by soft targets, is ours.
 
     >>> loss = softmax_loss(torch.tensor([1.5]), torch.tensor([[1.0], [4.0], [1.49]]))
     >>> f"{loss:.4f}"
     '2.6932'
     """
-    checks.num_items(num_items)
-    temperature = checks.number("temperature", temperature, above_0=True)
-    credit = Credit(positive_items, negative_items, metadata, metadata_weights)
-    reducer = Reducer(mask, weights, False, reduction)
-    checks.no_function(many_negative_scores)
-    many = Candidates(many_negative_scores, negative_items, negative_mask).check(positive_scores)
-    reducer.check(positive_scores)
-    counts = reducer.which_count(negative_mask)
-    credit = credit.checked(positive_scores, many, counts, negative_mask)
-    d = credit.ideal_difference(computed_in(positive_scores, many))
-    term = partial(terms.softmax, real=negative_mask, temperature=temperature)
-    return reducer.reduce(term, positive_scores, many, d, counts)
+    checks.temperature(temperature)
+    checks.no_function(MANY, many_negative_scores)
+    batch = checked(
+        MANY, positive_scores, many_negative_scores, positive_items, negative_items, metadata, metadata_weights, mask,
+        weights, negative_mask, False, reduction, batch_first,
+    )  # fmt: skip
+    return batch.cost(partial(terms.softmax, temperature=float(temperature)))
 
 
 def pointwise_loss(
@@ -510,7 +567,7 @@ def pointwise_loss(
         mask, weights: which pairs count, [B] bool, and how much each does, [B] of at least 0
         reduction: "mean", "sum" or "none" (one value per pair)
 
-    More on arguments, result and errors: :mod:`pairloss.pairs`.
+    Arguments, result and errors in detail: :mod:`pairloss.pairs`.
 
     See Also:
         :func:`~pairloss.bpr_loss`, which compares the two; :func:`~pairloss.logistic_loss`, the same idea
@@ -522,51 +579,39 @@ def pointwise_loss(
     >>> f"{loss:.4f}"
     '0.8650'
     """
-    credit = Credit(None, None, None, None)
-    reducer = Reducer(mask, weights, False, reduction)
-    return _standard(terms.pointwise, positive_scores, negative_scores, credit, reducer)
+    batch = checked(ONE, positive_scores, negative_scores, mask=mask, weights=weights, reduction=reduction)
+    return batch.cost(terms.pointwise)
+
+
+def _hardest(batch: Batch, hardest_by: HardestBy) -> Tensor:
+    """The rows of the hardest negatives, by their score or by what they lack to the margin."""
+    # Without metadata d is 1 for all, and adding it would only round scores to one number.
+    if hardest_by == "score" or batch.credit is None:
+        return highest(batch.negative, batch.real)
+    return highest(batch.judged(lambda _, many, d: many + d), batch.real)
+
+
+def _chosen(batch: Batch, choose: Callable[..., Any]) -> Batch:
+    """The batch against the negatives that ``choose`` takes. Our own choices are told more than the scores."""
+    if choose is choose_hardest:
+        return batch.against(highest(batch.negative, batch.real))
+    if choose is choose_semi_hard:
+        return batch.against(semi_hard(batch.positive, batch.negative, batch.real))
+    if choose is choose_first_violation:
+        rows, _, found = first_hit(batch.judged(violates), batch.real)
+        return batch.against(rows, found)
+    rows = choose(batch.candidates.detach())
+    checks.of_the_choice(rows, batch.negative)
+    return batch.against(rows.long())
+
+
+def _weighted_hinge(weight: Tensor, positive: Tensor, negative: Tensor, d: Tensor | float) -> Tensor:
+    return weight * terms.hinge(positive, negative, d)
 
 
 def _rank_weight(kind: RankWeight, num_items: int, tries: Tensor, dtype: torch.dtype) -> Tensor:
     if kind == "log":
-        return torch.log(num_items / tries.to(dtype))
+        return torch.log(num_items / tries.to(dtype)).clamp(min=0)
     rank = torch.div(num_items - 1, tries, rounding_mode="floor")  # in integers: 49 / 49. is below 1 in torch
-    weight: Tensor = torch.special.digamma(rank.double() + 1) + EULER_GAMMA
+    weight: Tensor = torch.special.digamma(rank.to(widest(rank.device)) + 1) + EULER_GAMMA
     return weight.masked_fill(rank == 0, 0).to(dtype)
-
-
-def _standard(term: terms.PairTerm, positive: Tensor, negative: Tensor, credit: Credit, reducer: Reducer) -> Tensor:
-    """The negative is the one that was sampled."""
-    checks.positive_scores(positive)
-    negative = checks.one_row(negative, positive)
-    checks.negative_scores(positive, negative)
-    reducer.check(positive)
-    counts = reducer.which_count()
-    credit = credit.checked(positive, negative, counts)
-    d = credit.ideal_difference(computed_in(positive, negative))
-    return reducer.reduce(term, positive, negative, d, counts)
-
-
-def _adaptive(
-    term: terms.PairTerm,
-    positive: Tensor,
-    candidates: Candidates,
-    credit: Credit,
-    reducer: Reducer,
-    hardest_by: HardestBy,
-) -> Tensor:
-    """The negative is the hardest of K; its partial credit alone is looked up."""
-    checks.choice("hardest_by", hardest_by, HARDEST_BY)
-    rows = candidates.check(positive)
-    reducer.check(positive)
-    counts = reducer.which_count(candidates.real)
-    credit = credit.checked(positive, rows, counts, candidates.real)
-    scores = candidates.scores(rows)
-    dtype = computed_in(positive, scores)
-    if hardest_by == "score" or not credit.metadata:
-        negative, chosen = candidates.hardest(scores)
-    else:
-        chosen = hardest_negatives(credit.judged(torch.add, scores.to(dtype), dtype), candidates.real)
-        negative = candidates.take(scores, chosen)
-    d = credit.at(chosen).ideal_difference(dtype)
-    return reducer.reduce(term, positive, negative, d, counts)

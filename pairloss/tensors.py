@@ -1,10 +1,12 @@
 """What every module asks of a tensor: its dtype, whether its values can be read, the entries at an index."""
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd import forward_ad
+from torch.masked import MaskedTensor
 
 FLOATS = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
 UNSIGNED = (torch.uint64, torch.uint32, torch.uint16)  # torch can store these, but neither compare nor look up
@@ -20,14 +22,30 @@ def computed_in(*scores: Tensor) -> torch.dtype:
     return dtype
 
 
+def widest(device: torch.device) -> torch.dtype:
+    """float64 where it is known to exist. Apple's GPUs and some of Intel's have no more than float32."""
+    return torch.float64 if device.type in ("cpu", "cuda", "meta") else torch.float32
+
+
 def usable(values: Tensor) -> Tensor:
     """``values`` in a dtype that torch can compute with: its wider unsigned integers become int64."""
     return values.long() if values.dtype in UNSIGNED else values
 
 
+def rows_first(values: Any, batch_first: bool) -> Any:
+    """A dense tensor as [K, B], which is [B, K] with ``batch_first``; anything else as it is."""
+    return values.movedim(-1, 0) if batch_first and dense(values) and values.ndim else values
+
+
+def dense(values: Any) -> bool:
+    """Whether ``values`` are a tensor of one shape and all its entries."""
+    plain = isinstance(values, Tensor) and not isinstance(values, MaskedTensor)
+    return plain and not values.is_nested and values.layout == torch.strided
+
+
 def at(rows: Tensor, index: Tensor) -> Tensor:
     """From each column of ``rows`` [K, B] the entry at ``index`` [B]: a tensor [B], with gradients."""
-    if not (rows.is_contiguous() and plain_and_large(rows)):
+    if not (rows.is_contiguous() and large(rows)):
         return rows.gather(0, index.unsqueeze(0)).squeeze(0)
     # The same in one dimension: the backward of gather holds two tensors [K, B], that of index_select one.
     place = torch.arange(index.numel(), device=index.device)
@@ -53,7 +71,8 @@ def extremes(values: Tensor) -> tuple[float, float] | None:
 def rows_in_a_piece(rows: Tensor, entries: int) -> int:
     """How many of K rows are worked on at once: those of about ``entries``, few enough for the caches of a CPU.
 
-    On a GPU eight times as many, for a call costs more there. Compiled all: a loop over pieces would be unrolled.
+    A GPU takes eight times as many, because a call costs more there. When compiling, it is all rows, because a loop
+    would be unrolled.
     """
     if torch.compiler.is_compiling():
         return max(rows.shape[0], 1)
@@ -61,7 +80,7 @@ def rows_in_a_piece(rows: Tensor, entries: int) -> int:
     return max(entries // max(math.prod(rows.shape[1:]), 1), 1)
 
 
-# Without the name, in a version of torch to come, what is plain serves as well.
+# A later torch may drop the name. The slower form, which serves every transform, is then taken everywhere.
 _transformed = getattr(torch._C, "_are_functorch_transforms_active", lambda: True)
 
 
@@ -72,6 +91,6 @@ def only_backward(values: Tensor) -> bool:
     return forward_ad.unpack_dual(values).tangent is None
 
 
-def plain_and_large(values: Tensor) -> bool:
-    """Whether ``values`` are many enough for a tensor less to pay, and need not serve more than ``backward``."""
-    return values.numel() >= 2**17 and only_backward(values)
+def large(values: Tensor) -> bool:
+    """Whether ``values`` are many enough for one tensor less to pay, and need not serve more than ``backward``."""
+    return only_backward(values) and values.numel() >= 2**17

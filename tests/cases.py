@@ -23,6 +23,7 @@ class PairLoss(NamedTuple):
     chooses_one: bool = False  # gradient for one of the K alone, and a scoring function in place of scores
     squared: bool | None = True  # what it does unless asked; None where it cannot be asked
     choices: tuple = ({},)  # options of its own, each set tried by every test
+    of_collie: bool = True  # takes num_items and the rest in Collie's order, by position
 
 
 class ListLoss(NamedTuple):
@@ -37,7 +38,7 @@ HARDEST = ({"hardest_by": "score"}, {"hardest_by": "violation"})
 PAIRS = {
     "bpr_loss": PairLoss(oracles.sampled(oracles.bpr), pairloss.BPRLoss),
     "hinge_loss": PairLoss(oracles.sampled(oracles.hinge), pairloss.HingeLoss),
-    "log_bpr_loss": PairLoss(oracles.sampled(oracles.log_bpr), pairloss.LogBPRLoss, squared=False),
+    "log_bpr_loss": PairLoss(oracles.sampled(oracles.log_bpr), pairloss.LogBPRLoss, squared=False, of_collie=False),
     "adaptive_bpr_loss": PairLoss(
         oracles.hardest(oracles.bpr), pairloss.AdaptiveBPRLoss, takes_many=True, chooses_one=True, choices=HARDEST
     ),
@@ -50,6 +51,7 @@ PAIRS = {
         takes_many=True,
         squared=None,
         choices=({}, {"temperature": 0.3}, {"temperature": 20.0}),
+        of_collie=False,
     ),
     "warp_loss": PairLoss(
         oracles.warp,
@@ -72,6 +74,7 @@ LISTS = {
 # Tested in files of their own, against arithmetic: no items, no credit.
 PLAIN = ["pointwise_loss", "logistic_loss", "poisson_loss", "regression_loss"]
 
+COLLIES = [name for name, loss in PAIRS.items() if loss.of_collie]
 STANDARD = [name for name, loss in PAIRS.items() if not loss.takes_many]
 MANY = [name for name, loss in PAIRS.items() if loss.takes_many]
 ADAPTIVE = [name for name, loss in PAIRS.items() if loss.choices == HARDEST]
@@ -89,9 +92,12 @@ def function(name):
     """The loss of that name as f(positive_scores, negative_scores, positive_items, negative_items, …)."""
     entry(name)
 
-    def loss(positive_scores, negative_scores, positive_items=None, negative_items=None, *rest, **options):
-        return getattr(pairloss, name)(
-            positive_scores, negative_scores, NUM_ITEMS, positive_items, negative_items, *rest, **options
+    public = getattr(pairloss, name)
+
+    def loss(positive_scores, negative_scores, positive_items=None, negative_items=None, **options):
+        options |= {"num_items": NUM_ITEMS} if name in COLLIES else {}
+        return public(
+            positive_scores, negative_scores, positive_items=positive_items, negative_items=negative_items, **options
         )
 
     return loss

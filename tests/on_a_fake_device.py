@@ -135,13 +135,13 @@ def test_choosing_and_sampling():
     positive, many = torch.empty(9, device=DEVICE), torch.empty(5, 9, device=DEVICE)
     mask = torch.empty(5, 9, dtype=torch.bool, device=DEVICE)
     for real in (None, mask):
-        check(pairloss.hardest_negatives(many, real), (9,), torch.int64)
-        check(pairloss.semi_hard_negatives(positive, many, real), (9,), torch.int64)
+        check(pairloss.choose_hardest(many, real), (9,), torch.int64)
+        check(pairloss.choose_semi_hard(positive, many, real), (9,), torch.int64)
         for part, dtype in zip(
-            pairloss.first_violation(many, real), (torch.int64, torch.int64, torch.bool), strict=True
+            pairloss.choose_first_violation(many, real), (torch.int64, torch.int64, torch.bool), strict=True
         ):
             check(part, (9,), dtype)
-        check(pairloss.take_negatives(many, pairloss.hardest_negatives(many, real)), (9,))
+        check(pairloss.take_negatives(many, pairloss.choose_hardest(many, real)), (9,))
     ids = torch.empty(5, 9, dtype=torch.int64, device=DEVICE)
     genre = {"genre": torch.empty(40, dtype=torch.int64, device=DEVICE)}
     check(pairloss.ideal_difference_from_metadata(ids[0], ids, genre, {"genre": 0.5}), (5, 9), torch.float32)

@@ -94,7 +94,7 @@ def test_the_five_forms_of_bpr():
 def test_search_and_rules(ties):
     p, many = drawn(60, ties=ties), drawn(5, 60, ties=ties)
     cases = [[positive, column] for positive, column in zip(p.tolist(), many.T.tolist(), strict=True)]
-    _, tries, found = pairloss.first_violation(1 - p + many)
+    _, tries, found = pairloss.choose_first_violation(1 - p + many)
     for kind in ("log", "harmonic"):
         for items in (5, 30, 1682):
             ours = computed(f"([p, many]) => warp(p, many, {items}, '{kind}')", cases)
@@ -103,8 +103,8 @@ def test_search_and_rules(ties):
             assert [each["tries"] for each in ours] == tries.tolist()
             assert [each["found"] for each in ours] == found.tolist()
     ours = computed("([p, many]) => choices(p, many)", cases)
-    assert [each["hardest"] for each in ours] == pairloss.hardest_negatives(many).tolist()
-    assert [each["semi-hard"] for each in ours] == pairloss.semi_hard_negatives(p, many).tolist()
+    assert [each["hardest"] for each in ours] == pairloss.choose_hardest(many).tolist()
+    assert [each["semi-hard"] for each in ours] == pairloss.choose_semi_hard(p, many).tolist()
     first = torch.where(found, tries - 1, -1)
     assert [each["first violation"] for each in ours] == first.tolist()
     assert {each["uniform"] for each in ours} == {0}
@@ -179,7 +179,7 @@ def test_the_cost_of_a_step_is_what_torch_holds_and_moves(ledger, k, b, dim):
 
         with pytest.MonkeyPatch.context() as patch, ledger() as counted:
             if all_at_once:
-                patch.setattr("pairloss.negatives.rows_in_a_piece", lambda rows, *_: len(rows))
+                patch.setattr("pairloss.batch.rows_in_a_piece", lambda rows, *_: len(rows))
             pairloss.warp_loss(score(i), score if twice else score(j), 500, i, j).backward()
         of_the_pairs = 4 * b * dim  # what the positives and the chosen take is left out, once for each pair
         assert abs(cost["peak"] - counted.peak) < 0.1 * cost["peak"] + 4.5 * of_the_pairs

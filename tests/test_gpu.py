@@ -159,10 +159,10 @@ def test_choosing_equals_the_cpu_without_waiting():
     many = torch.randn(20, 500, generator=torch.Generator().manual_seed(0))
     real, positive = many > -0.5, many[0].roll(1)
     for choose in (
-        lambda p, m, r: pairloss.hardest_negatives(m, r),
-        lambda p, m, r: pairloss.semi_hard_negatives(p, m, r),
-        lambda p, m, r: torch.stack([part.long() for part in pairloss.first_violation(m, r)]),
-        lambda p, m, r: pairloss.take_negatives(m, pairloss.hardest_negatives(m, r)),
+        lambda p, m, r: pairloss.choose_hardest(m, r),
+        lambda p, m, r: pairloss.choose_semi_hard(p, m, r),
+        lambda p, m, r: torch.stack([part.long() for part in pairloss.choose_first_violation(m, r)]),
+        lambda p, m, r: pairloss.take_negatives(m, pairloss.choose_hardest(m, r)),
     ):
         moved = there(positive), there(many), there(real)
         choose(*moved)

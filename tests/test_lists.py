@@ -11,8 +11,7 @@ from torch import tensor
 from torch.testing import assert_close
 
 import pairloss
-from pairloss import lambdarank_loss, pairwise_hinge_loss
-from pairloss import lists as lists_module
+from pairloss import lambdarank, lambdarank_loss, pairwise_hinge_loss
 from tests import oracles
 from tests.cases import LISTS
 
@@ -150,9 +149,9 @@ def test_lambdarank_a_piece_at_a_time_is_that_of_all_pairs(monkeypatch, choice, 
 
     expected = LISTS["lambdarank_loss"].oracle(s.tolist(), y.tolist(), g.tolist() if grouped else None, **choice)
     whole = [loss(s), *torch.autograd.grad(loss(s), s), torch.autograd.functional.hessian(loss, s)]
-    monkeypatch.setattr(lists_module, "PIECE", piece)
+    monkeypatch.setattr(lambdarank, "PIECE", piece)
     calls = []
-    monkeypatch.setattr(lists_module, "_in_pieces", lambda *a, f=lists_module._in_pieces: calls.append(1) or f(*a))
+    monkeypatch.setattr(lambdarank, "_in_pieces", lambda *a, f=lambdarank._in_pieces: calls.append(1) or f(*a))
     parts = [loss(s), *torch.autograd.grad(loss(s), s), torch.autograd.functional.hessian(loss, s)]
     assert calls
     assert_close(parts, whole, rtol=1e-12, atol=1e-14)

@@ -5,6 +5,7 @@ import re
 import textwrap
 import warnings
 from fractions import Fraction
+from functools import partial
 
 import numpy
 import pytest
@@ -15,10 +16,10 @@ import pairloss
 from pairloss import (
     Interactions,
     adaptive_hinge_loss,
-    first_violation,
-    hardest_negatives,
+    choose_first_violation,
+    choose_hardest,
+    choose_semi_hard,
     sample_negatives,
-    semi_hard_negatives,
     take_negatives,
 )
 from pairloss.tensors import INTEGERS
@@ -37,7 +38,7 @@ def test_first_violation_equals_a_loop(k, masked):
     margins, mask = draw(k, k, 12)
     if k > 7:  # violations only late, past the range of 16-bit integers
         margins[: k - 5] = -1
-    index, tries, found = first_violation(margins, mask if masked else None)
+    index, tries, found = choose_first_violation(margins, mask if masked else None)
     for b, column in enumerate(margins.T.tolist()):
         real = [i for i in range(k) if not masked or mask[i, b]]
         hits = [i for i in real if column[i] > 0]
@@ -50,7 +51,7 @@ def test_first_violation_equals_a_loop(k, masked):
 @pytest.mark.parametrize("k", [1, 2, 7])
 def test_hardest_negatives_equals_a_loop(k, masked):
     scores, mask = draw(k, k, 12)
-    index = hardest_negatives(scores, mask if masked else None)
+    index = choose_hardest(scores, mask if masked else None)
     assert index.dtype == torch.int64
     for b, column in enumerate(scores.T.tolist()):
         real = [i for i in range(k) if not masked or mask[i, b]]
@@ -64,25 +65,23 @@ def test_many_hardest_negatives_are_those_that_numpy_finds(b, odd):
     if odd is not None:
         scores[3, ::3] = scores[7, ::3] = scores[:, 5] = odd
         scores[2, ::3] = float("inf")
-    assert (
-        hardest_negatives(scores).tolist() == scores.numpy().argmax(0).tolist()
-    )  # the first of equals, a NaN above all
+    assert choose_hardest(scores).tolist() == scores.numpy().argmax(0).tolist()  # the first of equals, a NaN above all
     lowest = scores.clamp(min=-1e30).masked_fill(~mask, -float("inf"))
-    assert hardest_negatives(scores, mask).tolist() == lowest.numpy().argmax(0).tolist()
+    assert choose_hardest(scores, mask).tolist() == lowest.numpy().argmax(0).tolist()
     both = torch.stack([scores, scores.flip(0)])
-    assert torch.func.vmap(hardest_negatives)(both).tolist() == both.numpy().argmax(1).tolist()
+    assert torch.func.vmap(choose_hardest)(both).tolist() == both.numpy().argmax(1).tolist()
 
 
 def test_indices_carry_no_gradient():
     scores = torch.randn(3, 4, requires_grad=True)
-    assert not hardest_negatives(scores).requires_grad
-    assert not any(part.requires_grad for part in first_violation(scores))
+    assert not choose_hardest(scores).requires_grad
+    assert not any(part.requires_grad for part in choose_first_violation(scores))
 
 
 def test_a_nan_is_chosen():
     column = tensor([[1.0], [float("nan")], [2.0]])
-    assert hardest_negatives(column).tolist() == [1]
-    assert first_violation(column - 5)[0].tolist() == [1]
+    assert choose_hardest(column).tolist() == [1]
+    assert choose_first_violation(column - 5)[0].tolist() == [1]
 
 
 @pytest.mark.parametrize("masked", [False, True])
@@ -90,7 +89,7 @@ def test_a_nan_is_chosen():
 def test_semi_hard_negatives_equal_a_loop(k, masked):
     scores, mask = draw(k, k, 40)
     positive = torch.randint(-5, 6, (40,), generator=torch.Generator().manual_seed(1)) / 2
-    index = semi_hard_negatives(positive, scores, mask if masked else None)
+    index = choose_semi_hard(positive, scores, mask if masked else None)
     for b, column in enumerate(scores.T.tolist()):
         real = [i for i in range(k) if not masked or mask[i, b]]
         below = [i for i in real if column[i] < positive[b]]
@@ -107,7 +106,7 @@ def test_semi_hard_agrees_with_pytorch_metric_learning_on_what_is_semi_hard():
     cosine = distances.CosineSimilarity()
     anchors, positives, negatives = miners.TripletMarginMiner(10.0, "semihard", distance=cosine)(points, labels)
     similar = points @ points.T
-    chosen = semi_hard_negatives(similar[0, 1:2], similar[0, 2:, None]).item() + 2
+    chosen = choose_semi_hard(similar[0, 1:2], similar[0, 2:, None]).item() + 2
     theirs = negatives[(anchors == 0) & (positives == 1)]
     assert len(theirs) > 1
     assert similar[0, chosen] == similar[0, theirs].max()
@@ -129,6 +128,10 @@ def test_in_batch_negatives_need_no_function_of_their_own():
         assert loss[b].item() == pytest.approx(term + term**2, rel=1e-5)
 
 
+def part_of_first_violation(part, margins, real):
+    return choose_first_violation(margins, real)[part]
+
+
 def interactions(seed, users=7, items=9):
     """Dense interactions in which user 2 has none and user 3 all but one."""
     dense = torch.rand(users, items, generator=torch.Generator().manual_seed(seed)) < 0.4
@@ -142,14 +145,14 @@ def test_choices_take_any_shape_column_by_column(shape):
     scores, mask = (part.reshape(7, *shape) for part in draw(0, 7, torch.Size(shape).numel()))
     positive = scores[0] / 2 + 0.25
     for real in (None, mask):
-        for choose in (hardest_negatives, lambda s, m: first_violation(s, m)[0], lambda s, m: first_violation(s, m)[1]):
+        for choose in (choose_hardest, *(partial(part_of_first_violation, part) for part in (0, 1))):
             flat = choose(scores.reshape(7, -1), None if real is None else real.reshape(7, -1))
             assert torch.equal(choose(scores, real), flat.reshape(shape))
-        flat = semi_hard_negatives(
+        flat = choose_semi_hard(
             positive.reshape(-1), scores.reshape(7, -1), None if real is None else real.reshape(7, -1)
         )
-        assert torch.equal(semi_hard_negatives(positive, scores, real), flat.reshape(shape))
-    index = hardest_negatives(scores)
+        assert torch.equal(choose_semi_hard(positive, scores, real), flat.reshape(shape))
+    index = choose_hardest(scores)
     assert torch.equal(take_negatives(scores, index), scores.amax(0))
 
 
@@ -464,12 +467,12 @@ SAMPLING_ERRORS = {
         "interactions is on meta but positive_users on cpu",
     ),
     "hardest: mask": (
-        lambda: hardest_negatives(torch.zeros(3, 2), torch.ones(2, 3).bool()),
+        lambda: choose_hardest(torch.zeros(3, 2), torch.ones(2, 3).bool()),
         ValueError,
         r"negative_mask has shape \[2, 3\] beside many_negative_scores \[3, 2\]",
     ),
     "semi-hard: shapes": (
-        lambda: semi_hard_negatives(torch.zeros(3), torch.zeros(3, 2)),
+        lambda: choose_semi_hard(torch.zeros(3), torch.zeros(3, 2)),
         ValueError,
         r"many_negative_scores has shape \[3, 2\] beside positive_scores \[3\]",
     ),

@@ -181,7 +181,7 @@ def test_infinite_scores_with_credit():
     inf = float("inf")
     for other, positive, negative, expected in [(1, 0.0, -inf, 0.0), (1, -inf, 0.0, inf), (2, -inf, 0.0, inf)]:
         scores = tensor([positive], requires_grad=True), tensor([negative])
-        loss = pairloss.log_bpr_loss(*scores, None, tensor([0]), tensor([other]), **credit)
+        loss = pairloss.log_bpr_loss(*scores, positive_items=tensor([0]), negative_items=tensor([other]), **credit)
         assert loss == expected
         assert torch.autograd.grad(loss, scores[0])[0].isfinite()
 
@@ -315,7 +315,7 @@ def test_real_negatives_at_minus_infinity_beat_unreal_ones():
     many = tensor([[5.0], [-float("inf")]], requires_grad=True)
     loss = pairloss.adaptive_hinge_loss(tensor([0.0]), many, negative_mask=tensor([[False], [True]]))
     assert loss == 0
-    assert pairloss.hardest_negatives(many, tensor([[False], [True]])).tolist() == [1]
+    assert pairloss.choose_hardest(many, tensor([[False], [True]])).tolist() == [1]
 
 
 # --- all of them, softly ------------------------------------------------------------------------------
@@ -556,7 +556,7 @@ def test_warp_finds_a_violation_where_hinge_costs(dtype):
     p = (torch.randn(4000, generator=generator) * size).to(dtype)
     steps = torch.randint(-3, 4, (5, 4000), generator=generator).to(dtype)
     many = p - 1 + steps * torch.finfo(dtype).eps * p.abs().clamp(min=1)
-    _, tries, found = pairloss.first_violation(many - p + 1)
+    _, tries, found = pairloss.choose_first_violation(many - p + 1)
     loss = pairloss.warp_loss(p, many, 40, squared=False, reduction="none")
     hinge = torch.relu(many - p + 1)
     first = hinge.gather(0, (tries - 1).clamp(min=0)[None])[0]
@@ -898,8 +898,8 @@ def test_torchs_own_losses_agree():
     cross_entropy = torch.nn.BCEWithLogitsLoss()
     assert_close(pairloss.log_bpr_loss(p, n), cross_entropy(p - n, ones))
     # With credit ½ the label is smoothed to t = ¾.
-    items = torch.zeros(9, dtype=torch.int64), torch.ones(9, dtype=torch.int64)
-    smoothed = pairloss.log_bpr_loss(p, n, None, *items, {"kind": torch.zeros(2)}, {"kind": 0.5})
+    items = {"positive_items": torch.zeros(9, dtype=torch.int64), "negative_items": torch.ones(9, dtype=torch.int64)}
+    smoothed = pairloss.log_bpr_loss(p, n, **items, metadata={"kind": torch.zeros(2)}, metadata_weights={"kind": 0.5})
     assert_close(smoothed, cross_entropy(p - n, 0.75 * ones))
 
 

@@ -18,10 +18,10 @@ def test_equals_loops_over_sets(many):
     metadata = {
         "genre": torch.randint(3, (30,), generator=generator),
         "labels": torch.rand(30, 5, generator=generator) < 0.3,
-        "counts": torch.randint(-1, 3, (30, 4), generator=generator),
+        "tags": torch.randint(2, (30, 4), generator=generator),
         "column": torch.randint(2, (30, 1), generator=generator),
     }
-    weights = {"genre": 0.1, "labels": 0.4, "counts": 0.3, "column": 0.2}
+    weights = {"genre": 0.1, "labels": 0.4, "tags": 0.3, "column": 0.2}
     positive = torch.randint(30, (50,), generator=generator)
     negative = torch.randint(30, (7, 50) if many else (50,), generator=generator)
     actual = ideal_difference_from_metadata(positive, negative, metadata, weights)

@@ -1,0 +1,159 @@
+"""A batch of pairs: what a loss is given, checked once and in one order, and what the words of the loss ask of it."""
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from pairloss import checks
+from pairloss.partial_credit import Credit, Metadata, MetadataWeights
+from pairloss.reduction import Reducer, Reduction, hide
+from pairloss.tensors import at, computed_in, dense, rows_first, rows_in_a_piece, usable
+from pairloss.terms import PairTerm
+
+ScoreFunction = Callable[[Tensor], Tensor]
+Scores = Tensor | Sequence[Tensor] | ScoreFunction
+ONE, MANY, EITHER = "negative_scores", "many_negative_scores", "negatives"  # what a loss calls its negatives
+
+
+class Batch(NamedTuple):
+    """Pairs whose negatives are yet to be chosen, [K, B], or are chosen, [B]."""
+
+    positive: Tensor  # scores, [B]
+    negative: Tensor  # scores, [K, B] or [B]; without gradients where a function gave them
+    real: Tensor | None  # which negatives are real, [K, B]
+    found: Tensor | None  # for which pairs the choice found a negative, [B]; the others cost 0
+    counts: Tensor | None  # which pairs count, [B]
+    credit: Credit | None
+    reducer: Reducer
+    score: ScoreFunction | None  # scores the chosen negatives again, with gradients
+    items: Tensor | None  # their ids, [K, B]
+
+    @property
+    def candidates(self) -> Tensor:
+        """The scores of the negatives, −∞ where one is not real."""
+        return self.negative if self.real is None else self.negative.masked_fill(~self.real, -torch.inf)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The dtype of the loss."""
+        return computed_in(self.positive, self.negative)
+
+    def judged(self, judge: PairTerm) -> Tensor:
+        """``judge`` of every candidate, [K, B], without gradients."""
+        positive, many = self.positive.detach().to(self.dtype), self.candidates.detach()
+        if self.credit is None:
+            return judge(positive, many, 1.0)
+        # A few rows at a time, so that no d [K, B] is made.
+        few = rows_in_a_piece(many, 2**18)
+        ds = self.credit.ideal_differences(torch.split(self.credit.negative_items, few), self.dtype)
+        pieces = [judge(positive, rows, d) for rows, d in zip(torch.split(many, few), ds, strict=True)]
+        return pieces[0] if len(pieces) == 1 else torch.cat(pieces)
+
+    def against(self, rows: Tensor, found: Tensor | None = None) -> "Batch":
+        """The same pairs, each with the negative in its row of ``rows`` [B] alone."""
+        if self.score is None or self.items is None:
+            negative = at(self.negative, rows)
+        else:
+            items = at(self.items, rows)
+            negative = _scored(self.score(items), items)
+        if self.real is not None:
+            negative = negative.masked_fill(~at(self.real, rows), -torch.inf)
+        credit = self.credit and self.credit.at(rows)
+        return self._replace(negative=negative, real=None, found=found, credit=credit, score=None, items=None)
+
+    def cost(self, term: PairTerm) -> Tensor:
+        """The loss: ``term`` of every pair, or of each positive and all its candidates, reduced."""
+        positive, negative = (hide(self.counts, side.to(self.dtype)) for side in (self.positive, self.candidates))
+        d: Tensor | float = 1.0
+        if self.credit is not None:
+            (d,) = self.credit.ideal_differences([self.credit.negative_items], self.dtype)
+            d = d if self.real is None else d.masked_fill(~self.real, 1)
+        loss = term(positive, negative, d)
+        checks.of_the_term(loss, positive, negative)
+        loss = loss if loss.ndim == positive.ndim else loss.squeeze(0)
+        if self.found is not None:
+            loss = loss.masked_fill(~self.found, 0)
+        return self.reducer.reduce(loss, self.counts)
+
+
+def checked(
+    called: str,
+    positive: Tensor,
+    negatives: Scores,
+    positive_items: Tensor | None = None,
+    negative_items: Tensor | None = None,
+    metadata: Metadata | None = None,
+    metadata_weights: MetadataWeights | None = None,
+    mask: Tensor | None = None,
+    weights: Tensor | None = None,
+    negative_mask: Tensor | None = None,
+    squared: bool = False,
+    reduction: Reduction = "mean",
+    batch_first: bool = False,
+) -> Batch:
+    """All that a loss is given as a batch; ``called`` is the name of its negatives, and says how many there may be."""
+    checks.flag("batch_first", batch_first)
+    checks.positive_scores(positive)
+    items, real = rows_first(negative_items, batch_first), rows_first(negative_mask, batch_first)
+    score = negatives if callable(negatives) and called != ONE else None
+    if score is not None:
+        checks.items_to_score(called, items)
+        rows: Any = items
+    elif isinstance(negatives, (list, tuple)):
+        checks.sequence(called, negatives)
+        rows = torch.stack(tuple(negatives))
+    else:
+        rows = rows_first(negatives, batch_first)
+    if called == ONE:
+        rows, items = _one_row(rows, positive), _one_row(items, positive)
+    checks.negatives(called, rows, positive, score is not None)
+    checks.negative_mask(real, rows, called)
+    reducer = Reducer(mask, weights, squared, reduction)
+    reducer.check(positive)
+    checks.metadata(metadata, metadata_weights)
+    checks.items(positive_items, items, metadata, positive, rows, called)
+    counts = reducer.which_count(real)
+    if score is not None:
+        if counts is not None:  # ids of what does not count may be any number
+            rows = hide(real, hide(counts, usable(rows)))
+        items, rows = rows, _all_scores(score, rows, batch_first)
+    credit = Credit.of(positive_items, items, metadata, metadata_weights, counts, real)
+    return Batch(positive, rows, real, None, counts, credit, reducer, score, items)
+
+
+def _one_row(values: Any, positive: Tensor) -> Any:
+    """``values`` as they are, or as [B] where they are one row [1, B] and ``positive`` is [B]."""
+    one = dense(values) and values.ndim == positive.ndim + 1 and values.shape[0] == 1
+    return values.squeeze(0) if one else values
+
+
+def _all_scores(score: ScoreFunction, items: Tensor, batch_first: bool) -> Tensor:
+    """The scores of all ids [K, B], without gradients.
+
+    What a model makes of an id, dim numbers, is the largest thing in a step, and exists only to be reduced. So the
+    model is asked for a few rows at a time. A piece is copied, because the function may use its memory again.
+    """
+
+    def scored(ids: Tensor) -> Tensor:
+        return _scored(score(ids.movedim(0, -1)).movedim(-1, 0) if batch_first else score(ids), ids)
+
+    with torch.no_grad(), _uncached_autocast(items.device.type):
+        parts = torch.split(items, rows_in_a_piece(items, 2**15))
+        return scored(items) if len(parts) == 1 else torch.cat([scored(part).clone() for part in parts])
+
+
+def _scored(scores: Any, items: Tensor) -> Tensor:
+    """``scores`` is what a scoring function made of ``items``."""
+    checks.scored(scores, items)
+    assert isinstance(scores, Tensor)  # what was just checked
+    return scores
+
+
+def _uncached_autocast(device: str) -> AbstractContextManager[object]:
+    # In older versions of torch autocast keeps the weights that it cast without gradients, also for scoring with them.
+    if device not in ("cpu", "cuda") or not torch.is_autocast_enabled(device):
+        return nullcontext()
+    return torch.autocast(device, cache_enabled=False)

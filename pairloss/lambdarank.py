@@ -1,0 +1,181 @@
+r"""LambdaRank over whole lists: every pair of items with different labels, the higher label against the lower.
+
+Symbols: :math:`s_i` the score and :math:`y_i` the label of item i of a list of L items. With ``groups``
+only items of one group are compared, so that many lists (the users of a batch, say) go in at once.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from pairloss import checks
+from pairloss.reduction import LIST_REDUCTIONS, ListReduction
+from pairloss.tensors import computed_in, only_backward, rows_in_a_piece, usable
+
+PIECE = 2**18  # pairs that are looked at together
+Index = Tensor | tuple[slice | None, slice | None]
+
+
+def lambdarank_loss(
+    scores: Tensor,
+    labels: Tensor,
+    *,
+    groups: Tensor | None = None,
+    sigma: float = 1.0,
+    at: int | None = None,
+    reduction: ListReduction = "mean",
+) -> Tensor:
+    r"""LambdaRank: the logistic loss of each pair, weighted by what a swap would do to NDCG.
+
+    .. math:: L = \sum_{y_i > y_j} |\Delta \text{NDCG}_{ij}| \log(1 + e^{-\sigma (s_i - s_j)})
+
+    with gains :math:`2^y - 1` and discounts :math:`1 / \log_2(1 + \text{rank})`, ranks by score within
+    the group, ties in the order given. The weights carry no gradient. ``at=k`` is the same of NDCG@k, whose
+    discounts beyond rank k are 0: only pairs with an item among the first k count, which is what the first
+    screen of a long list asks for. Over groups of any sizes, with no padding, in O(Σ size²) time, or
+    O(k · L), and in O(L) memory: pairs are looked at a piece at a time. (A second derivative, torch.func and
+    torch.compile take all of them at once.)
+
+    Args:
+        scores: scores, [L] floating
+        labels: labels y ≥ 0, [L], bool or any real dtype
+        groups: ids of the groups, [L] integer, or None for one list. With groups the loss waits for a
+            GPU, to learn their sizes, and cannot be compiled into one graph.
+        sigma: the steepness σ > 0
+        at: k, at least 1, or None for the whole list
+        reduction: "mean", over all groups, those without a pair included, or "sum"
+
+    Returns:
+        A scalar, float32 (float64 for float64 scores); 0 where there is no pair.
+
+    Raises:
+        TypeError: for a wrong type or dtype
+        ValueError: for shapes or devices that differ, a sigma that is not above 0, an ``at`` below 1,
+            an unknown reduction and (on the CPU) labels that are not finite numbers of at least 0
+
+    See Also:
+        :func:`~pairloss.pairwise_hinge_loss`, every pair alike; :func:`~pairloss.warp_loss`, which estimates
+        the rank from sampled negatives.
+
+    Source: Burges, From RankNet to LambdaRank to LambdaMART, MSR-TR-2010-82, sections 3 and 4; as a loss
+    whose gradient are its lambdas, Wang et al., CIKM 2018, doi:10.1145/3269206.3271784.
+
+    >>> loss = lambdarank_loss(torch.tensor([1.0, 2.0]), torch.tensor([1, 0]))
+    >>> f"{loss:.4f}"  # (1 − 1 / log2(3)) · log(1 + e)
+    '0.4847'
+    """
+    checks.listed(scores, labels, groups)
+    checks.number("sigma", sigma, above_0=True)
+    if at is not None:
+        checks.count("at", at, 1)
+    checks.choice("reduction", reduction, LIST_REDUCTIONS)
+    dtype = computed_in(scores)
+    s, y = scores.to(dtype), usable(labels.detach()).to(dtype)
+    length, steepness = s.shape[0], min(float(sigma), torch.finfo(dtype).max)
+    index = torch.arange(length, device=s.device)
+    # From here on everything stands by group and, there, by falling score: an item's place is its rank.
+    order = s.detach().sort(descending=True, stable=True).indices
+    if groups is None:
+        group, num_groups, first = torch.zeros_like(index), 1, torch.zeros_like(index)
+    else:
+        ids = usable(groups)
+        order = order[ids[order].sort(stable=True).indices]
+        try:
+            _, group, sizes = torch.unique_consecutive(ids[order], return_inverse=True, return_counts=True)
+        except RuntimeError:
+            if only_backward(s):
+                raise
+            raise ValueError(
+                "groups was given under torch.compile or inside vmap, where their sizes cannot be learnt; "
+                "expected None, or one call for each list"
+            ) from None
+        num_groups, first = len(sizes), (sizes.cumsum(0) - sizes)[group]
+    s, y, rank = s[order], y[order], index - first + 1
+    discount = 1 / torch.log2(1 + rank.to(dtype))
+    if at is not None:
+        discount = discount.masked_fill(rank > at, 0)
+    # (2^y − 1) / 2^highest: NDCG is a ratio, and a label of 128 alone would be beyond float32.
+    highest = torch.zeros(num_groups, dtype=dtype, device=s.device).scatter_reduce(0, group, y, "amax")[group]
+    gain = -torch.exp2(y - highest) * torch.expm1(-math.log(2) * y)
+    best = y.sort(descending=True, stable=True).indices
+    best = best[group[best].sort(stable=True).indices]
+    ideal = torch.zeros(num_groups, dtype=dtype, device=s.device).index_add(0, group, gain[best] * discount)
+    share = gain / ideal.masked_fill(ideal == 0, 1)[group]
+
+    def of_pairs(s: Tensor, i: Index, j: Index) -> Tensor:
+        """The sum over pairs of an item i and one of its group behind it; a j that is not behind it adds nothing."""
+        (s_i, share_i, discount_i), (s_j, share_j, discount_j) = (
+            [part[k] if isinstance(k, tuple) else part.index_select(0, k) for part in (s, share, discount)]
+            for k in (i, j)
+        )
+        ahead = share_i - share_j
+        delta = ahead.abs() * functional.relu(discount_i - discount_j)
+        # What does not count meets no gradient, and equal scores are a tie, at infinity too.
+        lead = (s_i - s_j).masked_fill((delta == 0) | ((s_i == s_j) & s_i.isinf()), 0)
+        # log(1 + e^{−z}), linear to the last float64 digit below −40
+        return (delta * functional.softplus(-steepness * ahead.sign() * lead, threshold=40)).sum()
+
+    if groups is None:
+        pieces = _triangle(index, length if at is None else min(at, length))
+    else:
+        pieces = _behind(index, sizes[group] - rank if at is None else (sizes[group] - rank).where(rank <= at, 0))
+    if len(pieces) > 1 and only_backward(s):
+        total = _in_pieces(s, of_pairs, pieces)
+    else:
+        total = sum((of_pairs(s, *piece) for piece in pieces), s[:0].sum())
+    return total / max(num_groups, 1) if reduction == "mean" else total
+
+
+class _InPieces(torch.autograd.Function):
+    """Σ f(s, piece), of which nothing but s and the gradient is kept; a second derivative takes them all at once."""
+
+    @staticmethod
+    def forward(ctx: Any, s: Tensor, f: Callable[..., Tensor], pieces: list[tuple[Index, Index]]) -> Tensor:
+        leaf = s.detach().requires_grad_(ctx.needs_input_grad[0])
+        total, slope = s.new_zeros(()), torch.zeros_like(s)
+        for piece in pieces:
+            with torch.set_grad_enabled(leaf.requires_grad):
+                value = f(leaf, *piece)
+            total += value.detach()
+            if leaf.requires_grad:
+                slope += torch.autograd.grad(value, leaf)[0]
+        ctx.save_for_backward(s, slope)
+        ctx.sum = f, pieces
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        s, slope = ctx.saved_tensors
+        if torch.is_grad_enabled():
+            f, pieces = ctx.sum
+            total = torch.stack([f(s, *piece) for piece in pieces]).sum()
+            slope = torch.autograd.grad(total, s, create_graph=True)[0]
+        of_s: Tensor = gradient * slope
+        return of_s, None, None
+
+
+_in_pieces: Callable[..., Tensor] = _InPieces.apply
+
+
+def _triangle(index: Tensor, rows: int) -> list[tuple[Index, Index]]:
+    """Each of the first ``rows`` items, [.., 1], beside all from there on, [1, ..], about ``PIECE`` pairs a piece."""
+    if torch.compiler.is_compiling():
+        return [((slice(0, rows), None), (None, slice(0, None)))]
+    few = rows_in_a_piece(index.expand(rows, -1), PIECE)
+    starts = range(0, max(rows, 1), few)
+    return [((slice(a, min(a + few, rows)), None), (None, slice(a, None))) for a in starts]
+
+
+def _behind(index: Tensor, counts: Tensor) -> list[tuple[Index, Index]]:
+    """Each item beside the ``counts`` that follow it, as two flat lists, about ``PIECE`` pairs a piece."""
+    before = counts.cumsum(0) - counts
+    _, items_of_a_piece = torch.unique_consecutive(before // PIECE, return_counts=True)
+    pieces: list[tuple[Index, Index]] = []
+    for items in torch.split(index, items_of_a_piece.tolist()):
+        i = items.repeat_interleave(counts[items])
+        pieces.append((i, i + 1 + torch.arange(len(i), device=i.device) - (before[i] - before[items[0]])))
+    return pieces

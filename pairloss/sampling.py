@@ -1,0 +1,182 @@
+"""Sampling negatives: K items for each user, out of those that the user has not interacted with."""
+
+from typing import Literal, overload
+
+import torch
+from torch import Tensor
+
+from pairloss import checks
+from pairloss.interactions import Interactions
+from pairloss.tensors import extremes, usable, widest
+
+
+@overload
+def sample_negatives(
+    positive_users: Tensor,
+    interactions: Tensor | Interactions,
+    num_negatives: int,
+    *,
+    weights: Tensor | None = None,
+    return_mask: Literal[False] = False,
+    batch_first: bool = False,
+    generator: torch.Generator | None = None,
+) -> Tensor: ...
+
+
+@overload
+def sample_negatives(
+    positive_users: Tensor,
+    interactions: Tensor | Interactions,
+    num_negatives: int,
+    *,
+    weights: Tensor | None = None,
+    return_mask: Literal[True],
+    batch_first: bool = False,
+    generator: torch.Generator | None = None,
+) -> tuple[Tensor, Tensor]: ...
+
+
+def sample_negatives(
+    positive_users: Tensor,
+    interactions: Tensor | Interactions,
+    num_negatives: int,
+    *,
+    weights: Tensor | None = None,
+    return_mask: bool = False,
+    batch_first: bool = False,
+    generator: torch.Generator | None = None,
+) -> Tensor | tuple[Tensor, Tensor]:
+    r"""K items for each user, drawn independently from those without an interaction: uniformly, or by ``weights``.
+
+    The r-th item that a user has *not* chosen is found by bisection in the sorted list of those that
+    they have: exact, without rejected draws, and with no memory beyond a few tensors [K, B]. With weights, r is
+    a place in their cumulative sum, in whole numbers, so that nothing is lost to rounding.
+
+    Args:
+        positive_users: user ids, [B] integer
+        interactions: what is not to be drawn: :class:`~pairloss.Interactions`, or a matrix [U, N], which
+            may be sparse COO or CSR, whose stored entries are the interactions, or dense and not 0 there.
+            Interactions and coalesced COO tensors cost nothing per interaction. Anything else is brought
+            into that form at each call, and a dense matrix waits for a GPU to do so.
+        num_negatives: K, at least 1
+        weights: draw in proportion to these, [N] numbers of at least 0, finite: popularity to some power, for
+            example. An item of weight 0 is never drawn. They count to one part in :math:`2^{52}` of their sum, or in
+            :math:`2^{23}` on a device that has no float64.
+        return_mask: whether to say which draws are real, for ``negative_mask``: all but those for a user
+            who has interacted with everything, who gets item 0
+        batch_first: whether what comes back is [B, K]
+        generator: source of randomness, on the device of the users
+
+    Returns:
+        Item ids, [K, B] int64, on the device of the users; with ``return_mask`` also the mask, [K, B] bool.
+
+    Raises:
+        TypeError: for a wrong type, dtype or layout
+        ValueError: for shapes or devices that do not fit and, on the CPU, for NaN, for weights below 0 or
+            infinite, for a user without a row and, without ``return_mask``, for a user without an item left (of
+            a weight above 0); on a GPU such a user gets N, the id of no item
+
+    From scipy, pandas and polars::
+
+        csr = scipy_matrix.tocsr()  # any scipy sparse matrix or array [U, N]
+        size = csr.shape
+        parts = [torch.from_numpy(part) for part in (csr.indptr, csr.indices, csr.data)]
+        interactions = torch.sparse_csr_tensor(*parts, size=size)
+
+        users, names = pandas.factorize(frame["user"])  # a pandas.DataFrame; the same for the items
+        items, titles = pandas.factorize(frame["item"])
+        pair = torch.from_numpy(users), torch.from_numpy(items)
+        interactions = pairloss.Interactions(*pair, len(names), len(titles))
+
+        codes = frame.select(polars.col("user", "item").rank("dense") - 1)  # a polars.DataFrame
+        users, items = codes.to_torch().T
+        num_users, num_items = codes.max().row(0)
+        interactions = pairloss.Interactions(users, items, num_users + 1, num_items + 1)
+
+    >>> interactions = torch.tensor([[True, False, True, True]])
+    >>> sample_negatives(torch.tensor([0, 0]), interactions, 3)
+    tensor([[1, 1],
+            [1, 1],
+            [1, 1]])
+    """
+    longest = interactions.most_of_a_user if isinstance(interactions, Interactions) else None
+    if isinstance(interactions, Interactions):
+        interactions = interactions.matrix
+    checks.sampling(positive_users, interactions, num_negatives, weights)
+    checks.flag("return_mask", return_mask)
+    checks.flag("batch_first", batch_first)
+    rows, items = _coalesced(interactions)
+    num_items = interactions.shape[1]
+    users = positive_users.long().contiguous()
+    first = torch.searchsorted(rows, users)
+    known = torch.searchsorted(rows, users, right=True) - first
+    if longest is None:
+        ends = extremes(known)
+        longest = int(ends[1]) if ends else num_items
+    if weights is None:
+        start, left = first, num_items - known
+    else:  # as above, with the weight of items in the place of their number
+        whole = _whole(weights)
+        before_item, before_known = (torch.nn.functional.pad(w.cumsum(0), (1, 0)) for w in (whole, whole[items]))
+        unknown_before = before_item[items] - before_known[:-1]
+        start = before_known[first]
+        left = before_item[-1] - (before_known[first + known] - start)
+    if not return_mask:
+        checks.not_everything(users, left)
+    shape = num_negatives, len(users)
+    uniform = torch.rand(shape, dtype=widest(users.device), device=users.device, generator=generator)
+    r = (uniform * left).long().minimum(left - 1).clamp(min=0)
+    # The draw stands behind those known items that have at most r unknown ones (or r of their weight) before them.
+    # Bisect for the last of them, from the highest power of 2 down. A probe beyond a user's last item stops there.
+    last, end, most = (first - 1).expand(shape), first + known - 1, r - start
+    step = 1 << max(longest.bit_length() - 1, 0) if len(items) else 0
+    while step > 0:
+        probe = (last + step).minimum(end)
+        unknown = items[probe] - probe if weights is None else unknown_before[probe]
+        last = torch.where(unknown <= most, probe, last)
+        step >>= 1
+    behind = last + 1 - first
+    if weights is None:
+        drawn = r + behind
+    else:
+        drawn = torch.searchsorted(before_item[1:], r + before_known[first + behind] - start, right=True)
+    real = (left > 0).expand(shape)
+    drawn, real = (values.T if batch_first else values for values in (drawn, real))
+    return (drawn.masked_fill(~real, 0), real) if return_mask else drawn
+
+
+def _whole(weights: Tensor) -> Tensor:
+    """Weights as whole numbers, whose sums are exact: about 2⁵² all together, 2²³ where there is no float64.
+
+    No weight above 0 becomes 0.
+    """
+    weights = usable(weights).to(widest(weights.device))
+    if not len(weights):
+        return weights.long()
+    ends = torch.finfo(weights.dtype)
+    shares = weights / weights.amax().clamp(min=ends.tiny)  # whose sum is finite
+    return (shares / shares.sum() / ends.eps).round().clamp(min=1).where(weights > 0, 0).long()
+
+
+def _coalesced(interactions: Tensor) -> tuple[Tensor, Tensor]:
+    """Rows and columns of the interactions, in order, each pair once."""
+    if interactions.layout == torch.strided:
+        sparse = (interactions != 0).to_sparse()
+    elif interactions.layout == torch.sparse_csr:
+        counts = interactions.crow_indices().diff()
+        rows = torch.arange(len(counts), device=counts.device).repeat_interleave(
+            counts, output_size=interactions.col_indices().shape[0]
+        )
+        # What scipy hands over need be neither sorted nor free of duplicates.
+        sparse = _once(torch.stack([rows, interactions.col_indices().long()]), interactions.shape)
+    elif interactions.is_coalesced():
+        sparse = interactions
+    else:
+        sparse = _once(interactions._indices(), interactions.shape)
+    rows, items = sparse.indices()
+    return rows, items
+
+
+def _once(indices: Tensor, size: torch.Size) -> Tensor:
+    entries = torch.ones(indices.shape[1], dtype=torch.float32, device=indices.device)
+    return torch.sparse_coo_tensor(indices, entries, size, device=indices.device, check_invariants=True).coalesce()

@@ -1,0 +1,713 @@
+"""Faults that were found from outside, each with its whole kind: other losses, sizes, dtypes and settings."""
+
+import itertools
+import math
+import re
+import warnings
+from functools import partial
+
+import pytest
+import torch
+from torch import tensor
+from torch.testing import assert_close
+from torch.utils._python_dispatch import TorchDispatchMode
+
+import pairloss
+from pairloss.tensors import FLOATS, REAL
+from tests.cases import (
+    ADAPTIVE,
+    CHOOSING,
+    LISTS,
+    NUM_ITEMS,
+    PAIRS,
+    case,
+    embeddings,
+    entry,
+    extra,
+    function,
+    module,
+    optional,
+    oracle,
+    tables,
+)
+
+INF = float("inf")
+CAN_SQUARE = [name for name in PAIRS if entry(name).squared is not None]
+GENRE = torch.arange(NUM_ITEMS) % 3
+CHOICES = [(name, choice) for name in PAIRS for choice in entry(name).choices]
+
+
+def chooser(name, old_name):
+    """A function that chooses rows, by the name that it has or the one that it had."""
+    return getattr(pairloss, name) if hasattr(pairloss, name) else getattr(pairloss, old_name)
+
+
+hardest = chooser("choose_hardest", "choose_hardest")
+semi_hard = chooser("choose_semi_hard", "choose_semi_hard")
+choose_first_violation = chooser("choose_first_violation", "choose_first_violation")
+
+
+def outcome(name, batch, **options):
+    """The loss and its gradients in both scores."""
+    scores = {key: batch[key].clone().requires_grad_() for key in ("positive_scores", "negative_scores")}
+    loss = function(name)(**batch | scores, **options)
+    return [loss, *torch.autograd.grad(loss.sum(), list(scores.values()))]
+
+
+def beside(name, positive, negative):
+    """Scores for ``name``, the negatives as one row of them where it takes many."""
+    return {"positive_scores": positive, "negative_scores": negative[None] if entry(name).takes_many else negative}
+
+
+@pytest.fixture(autouse=True)
+def settings():
+    """Every setting of torch that a test here changes is put back."""
+    yield
+    torch.set_default_device(None)
+    torch.set_default_dtype(torch.float32)
+    torch.use_deterministic_algorithms(False)
+    torch.set_warn_always(False)
+
+
+# --- 1. torch.export with sizes that are free -------------------------------------------------------------
+
+
+FREE = {"without a maximum": torch.export.Dim("size", min=2), "automatic": torch.export.Dim.AUTO}
+
+
+@pytest.mark.parametrize("name", PAIRS)
+@pytest.mark.parametrize("kind", ["none", "three"])
+@pytest.mark.parametrize("free", FREE)
+def test_a_loss_on_pairs_exports_for_batches_of_every_size(name, kind, free):
+    class Step(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.loss = module(name, *tables(kind).values(), **choice)
+
+        def forward(self, batch):
+            return self.loss(batch["positive_scores"], batch["negative_scores"], **dict(list(batch.items())[2:]))
+
+    which, choice = (optional(name), entry(name).choices[-1]) if kind == "three" else ([], {})
+    example = case(name, b=4) | extra(which, b=4)
+    sizes = {key: {value.ndim - 1: FREE[free]} for key, value in example.items()}
+    exported = torch.export.export(Step(), (example,), dynamic_shapes={"batch": sizes}).module()
+    few = case(name, b=8, seed=1) | extra(which, b=8, seed=1)
+    expected = oracle(name, **few, **tables(kind), **choice)
+    for times in (1, 25_000):  # the mean of a batch is that of many copies of it
+        copies = {key: torch.cat([value] * times, -1) for key, value in few.items()}
+        assert_close(exported(copies).item(), expected, rtol=1e-9, atol=0)
+
+
+EXPORTED = [
+    ("pairwise_hinge_loss", {"power": 1}, torch.bool),
+    ("pairwise_hinge_loss", {"power": 2}, torch.bool),
+    ("lambdarank_loss", {}, torch.bool),
+    ("lambdarank_loss", {}, torch.int64),
+    ("lambdarank_loss", {"sigma": 2.0}, torch.int64),
+]
+
+
+@pytest.mark.parametrize(("name", "options", "dtype"), EXPORTED)
+@pytest.mark.parametrize("free", FREE)
+def test_a_loss_on_lists_exports_for_lists_of_every_length(name, options, dtype, free):
+    class Step(torch.nn.Module):
+        def forward(self, scores, labels):
+            return getattr(pairloss, name)(scores, labels, **options)
+
+    generator = torch.Generator().manual_seed(0)
+    scores = torch.randn(600, generator=generator, dtype=torch.float64)
+    labels = torch.randint(2 if dtype == torch.bool else 4, (600,), generator=generator).to(dtype)
+    shapes = {"scores": {0: FREE[free]}, "labels": {0: FREE[free]}}
+    exported = torch.export.export(Step(), (scores[:6], labels[:6]), dynamic_shapes=shapes).module()
+    for length in (5, 7, 40, 600 if name == "pairwise_hinge_loss" else 90):
+        expected = LISTS[name].oracle(scores[:length].tolist(), labels[:length].tolist(), **options)
+        assert_close(exported(scores[:length], labels[:length]).item(), expected, rtol=1e-9, atol=1e-12)
+
+
+# --- 2. sums of squares in float32 ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [2**12, 2**13 - 1, 2**15, 2**16 + 1, 2**17, 2**18 - 1, 2**18, 2**18 + 3])
+@pytest.mark.parametrize("name", CAN_SQUARE)
+def test_a_squared_sum_of_equal_losses_keeps_its_digits(name, size):
+    for (p, n), choice in itertools.product([(0.0, 0.0), (0.25, -0.5), (-3.0, 2.0)], entry(name).choices):
+        one = beside(name, tensor([p], dtype=torch.float64), tensor([n], dtype=torch.float64))
+        expected = oracle(name, **one, squared=True, **choice)
+        many = beside(name, torch.full((size,), p), torch.full((size,), n))
+        for reduction, times in (("mean", 1), ("sum", size)):
+            actual = function(name)(**many, **choice, squared=True, reduction=reduction)
+            assert actual.dtype == torch.float32
+            assert_close(actual.double().item(), expected * times, rtol=1e-6, atol=0)
+
+
+# --- 3. devices without float64: in on_a_fake_device.py ---------------------------------------------------
+
+
+# --- 4. deterministic algorithms --------------------------------------------------------------------------
+
+
+class WithoutPut(TorchDispatchMode):
+    """Refuse what has no deterministic form on a GPU, and no form at all on some devices."""
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        assert func.overloadpacket not in (torch.ops.aten.put, torch.ops.aten.put_, torch.ops.aten.take), func
+        return func(*args, **kwargs or {})
+
+
+@pytest.mark.parametrize("kind", ["none", "one"])
+@pytest.mark.parametrize(("name", "choice"), CHOICES)
+def test_large_batches_train_by_deterministic_algorithms(name, choice, kind):
+    b = 2**15 if entry(name).takes_many else 2**17
+    batch = case(name, k=4, b=b) | tables(kind)
+    for options in ({}, extra(optional(name), k=4, b=b)):
+        expected = outcome(name, batch, **options, **choice)
+        torch.use_deterministic_algorithms(True)
+        with WithoutPut():
+            actual = outcome(name, batch, **options, **choice)
+        torch.use_deterministic_algorithms(False)
+        assert_close(actual, expected)
+
+
+@pytest.mark.parametrize("shape", [(4, 2**15), (2, 2**16), (3, 2**15, 2)])
+def test_taking_from_a_large_table_is_deterministic(shape):
+    generator = torch.Generator().manual_seed(0)
+    rows = torch.randn(shape, generator=generator, requires_grad=True)
+    index = torch.randint(shape[0], shape[1:], generator=generator)
+    torch.use_deterministic_algorithms(True)
+    with WithoutPut():
+        taken = pairloss.take_negatives(rows, index)
+        (gradient,) = torch.autograd.grad(taken.sum(), rows)
+    here = torch.arange(shape[0]).reshape(-1, *[1] * len(shape[1:])) == index
+    assert torch.equal(gradient, here.float())
+    assert torch.equal(taken, rows.where(here, 0).sum(0))
+
+
+@pytest.mark.parametrize("name", LISTS)
+def test_long_lists_train_by_deterministic_algorithms(name):
+    generator = torch.Generator().manual_seed(0)
+    scores, labels = torch.randn(700, generator=generator), torch.randint(2, (700,), generator=generator)
+    for groups, choice in itertools.product((None, torch.arange(700) % 3), LISTS[name].choices):
+        outcomes = []
+        for deterministic in (False, True):
+            torch.use_deterministic_algorithms(deterministic)
+            leaf = scores.clone().requires_grad_()
+            with WithoutPut():
+                loss = getattr(pairloss, name)(leaf, labels, groups=groups, **choice)
+                outcomes.append((loss, torch.autograd.grad(loss, leaf)[0]))
+        assert_close(outcomes[0], outcomes[1])
+
+
+# --- 5. ids of padding, and buffers, with a scoring function ----------------------------------------------
+
+
+@pytest.mark.parametrize("name", CHOOSING)
+@pytest.mark.parametrize("kind", ["none", "three"])
+@pytest.mark.parametrize("padding", [-1, -100, NUM_ITEMS, 2**40])
+def test_a_function_that_scores_is_not_asked_for_ids_of_padding(name, kind, padding):
+    (users, items), _ = embeddings()
+
+    def score(ids):  # an embedding refuses any id that it has no row for
+        return (users * torch.nn.functional.embedding(ids, items)).sum(-1)
+
+    batch, pairs = case(name), torch.ones(9, dtype=torch.bool)
+    legal = {"positive_items": batch["positive_items"], "negative_items": batch["negative_items"]}
+    nothing = {"mask": torch.zeros(9, dtype=torch.bool)}
+    for options in (*map(extra, (["mask"], ["weights"], ["negative_mask"], optional(name))), nothing):
+        negative_mask = options.get("negative_mask", torch.ones(5, 9, dtype=torch.bool))
+        counts = options.get("mask", pairs) & (options.get("weights", pairs) != 0) & negative_mask.any(0)
+        padded = {
+            "positive_items": legal["positive_items"].masked_fill(~counts, padding),
+            "negative_items": legal["negative_items"].masked_fill(~(counts & negative_mask), padding),
+        }
+        for choice in entry(name).choices:
+            outcomes = []
+            for ids in (legal, padded):
+                positive = score(legal["positive_items"])
+                loss = function(name)(positive, score, **ids, **tables(kind), **options, **choice)
+                outcomes.append([loss, *torch.autograd.grad(loss, (users, items))])
+            assert_close(outcomes[1], outcomes[0])
+
+
+@pytest.mark.parametrize("name", CHOOSING)
+@pytest.mark.parametrize("k", [5, 8, 20])
+def test_a_function_that_scores_may_write_into_one_buffer(name, k):
+    batch, scores = case(name, k=k, b=5000), torch.randn(NUM_ITEMS, dtype=torch.float64)
+    buffer = torch.empty(k * 5000, dtype=torch.float64)
+
+    def score(ids):
+        return buffer[: ids.numel()].reshape(ids.shape).copy_(scores[ids])
+
+    batch["negative_scores"] = scores[batch["negative_items"]]
+    for choice in entry(name).choices:
+        expected = oracle(name, **batch, **choice)
+        actual = function(name)(**batch | {"negative_scores": score}, **choice)
+        assert_close(actual.item(), expected, rtol=1e-9, atol=0)
+
+
+# --- 6. tables that are neither codes nor labels ----------------------------------------------------------
+
+
+TAGS = torch.arange(NUM_ITEMS * 4).reshape(NUM_ITEMS, 4) % 7
+NO_LABELS = {
+    "NaN": torch.zeros(NUM_ITEMS, 3).index_fill(0, tensor([7]), float("nan")),
+    "one NaN among labels": torch.ones(NUM_ITEMS, 2).index_put((tensor(3), tensor(1)), tensor(INF - INF)).half(),
+    "-1": torch.ones(NUM_ITEMS, 3, dtype=torch.int64).index_fill(0, tensor([NUM_ITEMS - 1]), -1),
+    "-1 in int8": torch.zeros(NUM_ITEMS, 2, dtype=torch.int8).index_fill(1, tensor([1]), -1),
+    "-1 in floats": torch.zeros(NUM_ITEMS, 2).index_fill(0, tensor([0]), -1),
+    "ids of tags": TAGS,
+    "ids of tags, padded": TAGS.masked_fill(TAGS > 4, -1),
+    "embeddings": torch.randn(NUM_ITEMS, 8, generator=torch.Generator().manual_seed(0)),
+    "embeddings in bfloat16": torch.rand(NUM_ITEMS, 8, generator=torch.Generator().manual_seed(0)).bfloat16(),
+}
+NAMED = re.escape("metadata['labels']")
+
+
+@pytest.mark.parametrize("table", NO_LABELS)
+def test_a_table_that_holds_no_labels_is_refused_by_name(table):
+    credit = {"metadata": {"labels": NO_LABELS[table]}, "metadata_weights": {"labels": 0.5}}
+    with pytest.raises(ValueError, match=NAMED):
+        pairloss.ideal_difference_from_metadata(GENRE, GENRE + 1, **credit)
+    for name in PAIRS:
+        with pytest.raises(ValueError, match=NAMED):
+            function(name)(**case(name), **credit)
+        with pytest.raises(ValueError, match=NAMED):
+            module(name, *credit.values())
+
+
+@pytest.mark.parametrize("dtype", REAL)
+def test_labels_of_0_and_1_are_right_in_every_dtype(dtype):
+    labels = tensor([[0, 1, 1], [1, 1, 0], [0, 0, 0]], dtype=torch.int64).to(dtype)
+    credit = {"metadata": {"labels": labels}, "metadata_weights": {"labels": 0.75}}
+    d = pairloss.ideal_difference_from_metadata(tensor([0, 0, 2]), tensor([1, 2, 1]), **credit)
+    assert d.tolist() == [0.75, 1.0, 1.0]  # one label of three is shared
+    for name in PAIRS:
+        ids = {key: value % 3 for key, value in case(name).items() if key.endswith("items")}
+        expected = oracle(name, **case(name) | ids, **credit)
+        assert_close(function(name)(**case(name) | ids, **credit).item(), expected)
+        assert_close(module(name, *credit.values())(*(case(name) | ids).values()).item(), expected)
+
+
+# --- 7. full credit is 0 ----------------------------------------------------------------------------------
+
+
+WHOLE = {
+    "five of 0.2": [0.2] * 5,
+    "ten of 0.1": [0.1] * 10,
+    "three of 1/3": [1 / 3] * 3,
+    "seven of 1/7": [1 / 7] * 7,
+    "three of 1/3 in float32": [tensor(1 / 3).item()] * 3,
+    "0.7, 0.2 and 0.1": [0.7, 0.2, 0.1],
+}
+
+
+def kinds(weights, labels=None):
+    """Metadata that say the same several times, at the place ``labels`` as a multi-hot table."""
+    names = [f"kind {i}" for i in range(len(weights))]
+    same = dict.fromkeys(names, GENRE)
+    if labels is not None:
+        same[names[labels]] = torch.nn.functional.one_hot(GENRE, 3).bool()
+    return {"metadata": same, "metadata_weights": dict(zip(names, weights, strict=True))}
+
+
+@pytest.mark.parametrize("weights", WHOLE)
+@pytest.mark.parametrize("labels", [None, 0, -1])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_full_credit_leaves_exactly_0(weights, labels, dtype):
+    torch.set_default_dtype(dtype)
+    ids = torch.zeros(2, dtype=torch.int64), tensor([3, 1])
+    assert pairloss.ideal_difference_from_metadata(*ids, **kinds(WHOLE[weights], labels)).tolist() == [0, 1]
+    less = [weight * (1 - 1e-4) for weight in WHOLE[weights]]  # what is more than rounding is left
+    d = pairloss.ideal_difference_from_metadata(*ids, **kinds(less, labels)).double()
+    assert_close(d, tensor([1e-4, 1], dtype=torch.float64), rtol=1e-2, atol=0)
+
+
+@pytest.mark.parametrize("labels", [None, -1])
+@pytest.mark.parametrize(("name", "choice"), CHOICES)
+def test_several_kinds_that_sum_to_1_act_as_one_kind(name, choice, labels):
+    batch = case(name, b=60, dtype=torch.float32)
+    for key in ("positive_scores", "negative_scores"):
+        batch[key] = (2 * batch[key]).round() / 2  # in halves, so that many tie
+    expected = outcome(name, batch | kinds([1.0]), **choice)
+    for weights in WHOLE.values():
+        assert_close(outcome(name, batch | kinds(weights, labels), **choice), expected, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("weights", WHOLE)
+@pytest.mark.parametrize("labels", [None, 0])
+def test_a_related_item_that_ties_does_not_violate(weights, labels):
+    credit, one = kinds(WHOLE[weights], labels), tensor([1.0])
+    for choice, weight in (("log", math.log(20)), ("harmonic", sum(1 / i for i in range(1, 20)))):
+        ids = tensor([0]), tensor([[3], [1]])
+        loss = function("warp_loss")(one, torch.ones(2, 1), *ids, **credit, rank_weight=choice)
+        assert_close(loss.item(), weight + weight**2, rtol=1e-6, atol=0)  # the other, at the second try, by 1
+    assert function("hinge_loss")(one, one, tensor([0]), tensor([3]), **credit) == 0
+
+
+# --- 8. labels have no gradient ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", LISTS)
+@pytest.mark.parametrize("length", [10, 400, 800, 3000])
+def test_labels_that_require_a_gradient_get_none(name, length):
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.randint(5, (length,), generator=generator).float().requires_grad_()
+    scores = torch.randn(length, generator=generator, requires_grad=True)
+    for groups, choice in itertools.product((None, torch.arange(length) % 7), LISTS[name].choices[:2]):
+        loss = getattr(pairloss, name)(scores, labels, groups=groups, **choice)
+        of_scores, of_labels = torch.autograd.grad(loss, (scores, labels), allow_unused=True, retain_graph=True)
+        assert of_labels is None
+        assert (of_scores != 0).any()
+        loss.backward()
+        assert labels.grad is None
+
+
+@pytest.mark.parametrize("sigma", [1e38, 1e39, 1e300])
+@pytest.mark.parametrize("length", [2, 3, 700])
+def test_a_tie_costs_log_2_however_steep_the_loss(sigma, length):
+    scores = torch.zeros(length, requires_grad=True)
+    labels = torch.zeros(length).index_fill(0, tensor([0]), 1)
+    loss = pairloss.lambdarank_loss(scores, labels, sigma=sigma)
+    lost = math.fsum(1 - 1 / math.log2(1 + rank) for rank in range(2, length + 1))
+    assert_close(loss.item(), lost * math.log(2), rtol=1e-5, atol=0)
+    assert not torch.autograd.grad(loss, scores)[0].isnan().any()
+    for sign, expected in ((1, 0.0), (-1, INF)):  # the right order costs nothing, the wrong one too much
+        apart = torch.full((length,), -10.0 * sign).index_fill(0, tensor([0]), 10.0 * sign).requires_grad_()
+        loss = pairloss.lambdarank_loss(apart, labels, sigma=sigma)
+        assert loss == expected
+        assert not torch.autograd.grad(loss, apart)[0].isnan().any()
+
+
+# --- 9. torch's default device and dtype ------------------------------------------------------------------
+
+
+USERS, DENSE = torch.arange(6) % 4, torch.arange(28).reshape(4, 7) % 3 == 0
+CHOSEN = DENSE.nonzero().T.contiguous()
+
+
+def compressed():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch calls CSR a beta
+        ends = torch.nn.functional.pad(DENSE.sum(1).cumsum(0), (1, 0))
+        return torch.sparse_csr_tensor(ends, CHOSEN[1], torch.ones(10), (4, 7), check_invariants=True)
+
+
+FORMS = {
+    "Interactions": (*CHOSEN, 4, 7),
+    "dense": DENSE,
+    "coalesced": DENSE.to_sparse(),
+    "uncoalesced": torch.sparse_coo_tensor(CHOSEN.repeat(1, 2), torch.ones(20), (4, 7), check_invariants=True),
+    "CSR": compressed(),
+}
+
+
+def sample(form, users=USERS, weights=None):
+    known = pairloss.Interactions(*FORMS[form]) if form == "Interactions" else FORMS[form]
+    generator = torch.Generator("cpu").manual_seed(0)
+    return pairloss.sample_negatives(users, known, 5, weights=weights, return_mask=True, generator=generator)
+
+
+def public_functions():
+    """A call of every public function, its tensors made beforehand."""
+    calls, credit = {}, tables("three")
+    p, many, real = torch.randn(9), torch.randn(5, 9), extra(["negative_mask"])["negative_mask"]
+    labels, weights = torch.arange(9) % 4, torch.arange(1.0, 8)
+    for name, choice in CHOICES:
+        batch = case(name) | extra(optional(name)) | credit
+        calls[f"{name} {choice}"] = partial(outcome, name, batch, **choice)
+        scores, ids = list(case(name).values())[:2], dict(list(case(name).items())[2:])
+        calls[f"module, {name} {choice}"] = lambda n=name, c=choice, s=scores, i=ids: module(n, *credit.values(), **c)(
+            *s, **i
+        )
+        if name in CHOOSING:
+            calls[f"scoring, {name} {choice}"] = partial(
+                function(name), **batch | {"negative_scores": torch.randn(NUM_ITEMS).__getitem__}, **choice
+            )
+    for name, groups in itertools.product(LISTS, (None, labels % 2)):
+        for choice in LISTS[name].choices:
+            loss = partial(getattr(pairloss, name), p, labels, groups=groups, **choice)
+            calls[f"{name} {choice}{' of groups' * (groups is not None)}"] = loss
+    for form, w in itertools.product(FORMS, (None, weights)):
+        calls[f"sample, {form}{' by weights' * (w is not None)}"] = partial(sample, form, weights=w)
+    return calls | {
+        "pointwise_loss": partial(pairloss.pointwise_loss, p, many[0]),
+        "logistic_loss": partial(pairloss.logistic_loss, labels % 2 * 2 - 1, p),
+        "poisson_loss": partial(pairloss.poisson_loss, labels, p.abs() + 1),
+        "regression_loss": partial(pairloss.regression_loss, labels, p),
+        "total_weight": partial(pairloss.total_weight, p, negative_mask=real),
+        "hardest": partial(hardest, many, negative_mask=real),
+        "semi_hard": partial(semi_hard, p, many, negative_mask=real),
+        "choose_first_violation": partial(choose_first_violation, many, negative_mask=real),
+        "take_negatives": partial(pairloss.take_negatives, many, labels),
+        "ideal_difference": partial(pairloss.ideal_difference_from_metadata, labels, labels + 1, **credit),
+        "matrix": lambda: pairloss.Interactions(*CHOSEN, 4, 7).matrix.to_dense(),
+    }
+
+
+CALLS = public_functions()
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_a_default_device_changes_nothing(call):
+    expected = CALLS[call]()
+    torch.set_default_device("meta")
+    actual = CALLS[call]()
+    torch.set_default_device(None)
+    assert_close(actual, expected)
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_a_default_dtype_changes_nothing(call):
+    expected = CALLS[call]()
+    for dtype in (torch.float64, torch.float16):
+        torch.set_default_dtype(dtype)
+        actual = CALLS[call]()
+        torch.set_default_dtype(torch.float32)
+        if call == "ideal_difference":  # which is in the default dtype
+            assert_close(actual, expected.to(dtype), rtol=1e-3, atol=0)
+        else:
+            assert_close(actual, expected)
+
+
+# --- 10. infinite scores ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("b", [1, 1024])
+def test_minus_infinity_is_below_the_lowest_number_under_a_mask_too(dtype, b):
+    lowest = torch.finfo(dtype).min
+    everything, k = torch.ones(2, b, dtype=torch.bool), 2**17 // b
+    many = tensor([-INF, lowest], dtype=dtype)[:, None].expand(2, b)
+    for mask in (None, everything):
+        assert hardest(many, negative_mask=mask).tolist() == [1] * b
+        assert semi_hard(torch.full((b,), -INF, dtype=dtype), -many, negative_mask=mask).tolist() == [1] * b
+    for row in (0, 1, k - 1):  # one that is not real never wins, though all that are real score −inf
+        unreal = torch.zeros(k, b, dtype=torch.bool).index_fill(0, tensor([row]), True)
+        for score in (5.0, lowest, -INF, INF):
+            many = torch.full((k, b), -INF, dtype=dtype).masked_fill(unreal, score)
+            assert hardest(many, negative_mask=~unreal).tolist() == [int(row == 0)] * b
+            assert (semi_hard(torch.zeros(b, dtype=dtype), many, negative_mask=~unreal) != row).all()
+
+
+@pytest.mark.parametrize("name", ADAPTIVE)
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_a_mask_of_all_changes_no_choice_among_the_lowest_scores(name, dtype):
+    lowest = torch.finfo(dtype).min  # a tie with the positive, which −inf is far below
+    many = tensor([[-INF], [lowest]], dtype=dtype)
+    batch = {"positive_scores": tensor([lowest], dtype=dtype), "negative_scores": many}
+    for choice in entry(name).choices:
+        masked = outcome(name, batch, negative_mask=torch.ones(2, 1, dtype=torch.bool), squared=False, **choice)
+        assert_close(masked, outcome(name, batch, squared=False, **choice))
+
+
+@pytest.mark.parametrize(("name", "choice"), CHOICES)
+@pytest.mark.parametrize("both", [INF, -INF])
+def test_infinity_less_infinity_is_nan(name, choice, both):
+    for dtype in FLOATS:
+        scores = tensor([both], dtype=dtype)
+        assert function(name)(*beside(name, scores, scores).values(), **choice).isnan()
+        if name in CHOOSING:
+            assert function(name)(scores, torch.stack([scores, scores]), **choice).isnan()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("temperature", [1e38, 1e39, 1e300])
+@pytest.mark.parametrize("kind", ["none", "three"])
+def test_a_hot_softmax_counts_the_real_negatives(dtype, temperature, kind):
+    batch = case("softmax_loss", dtype=dtype) | extra(["negative_mask"])
+    options = {"temperature": temperature, "reduction": "none"}
+    loss, *gradients = outcome("softmax_loss", batch | tables(kind), **options)
+    real = batch["negative_mask"].sum(0)
+    assert_close(loss, (1 + real.float()).log(), rtol=1e-5, atol=1e-6)
+    assert all(gradient.isfinite().all() for gradient in gradients)
+    many = batch["negative_scores"].masked_fill(~batch["negative_mask"], -INF)  # it is no threat at any temperature
+    low = outcome("softmax_loss", batch | {"negative_scores": many} | tables(kind), **options)
+    assert_close(low[0], loss)
+    assert not any(gradient.isnan().any() for gradient in low[1:])
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("temperature", [0.3, 1.0, 20.0])
+@pytest.mark.parametrize("negatives", [[INF], [0.0, INF], [INF, INF, 1.0], [-INF, INF]])
+def test_an_infinite_negative_costs_infinity_without_a_nan(dtype, temperature, negatives):
+    scores = {"positive_scores": tensor([0.5], dtype=dtype), "negative_scores": tensor(negatives, dtype=dtype)[:, None]}
+    for options in ({}, {"negative_mask": torch.ones(len(negatives), 1, dtype=torch.bool)}):
+        loss, *gradients = outcome("softmax_loss", scores, **options, temperature=temperature)
+        assert loss == INF
+        assert not any(gradient.isnan().any() for gradient in gradients)
+
+
+# --- 11. sampling -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("large", [1e300, 1e308])
+@pytest.mark.parametrize("small", [1.0, 1e-30, 1e-300, 5e-324])
+def test_no_weight_is_too_small_to_be_drawn(large, small):
+    weights = tensor([large, small, 0.0, large], dtype=torch.float64)
+    known = tensor([[True, False, False, True], [True, False, True, True]])
+    drawn, real = pairloss.sample_negatives(tensor([0, 1, 0]), known, 50, weights=weights, return_mask=True)
+    assert real.all()
+    assert (drawn == 1).all()
+    assert (pairloss.sample_negatives(tensor([0, 1]), known, 50, weights=weights) == 1).all()
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_column_of_users_makes_no_warning(form):
+    torch.set_warn_always(True)
+    users = torch.arange(9) % 4
+    column = torch.stack([users, users], 1)[:, 0]
+    for weights in (None, torch.ones(7, 2)[:, 0]):
+        assert_close(sample(form, column, weights), sample(form, users, weights))
+
+
+@pytest.mark.parametrize("weights", [None, torch.ones(7)])
+def test_a_hybrid_sparse_tensor_is_sampled_or_refused_by_name(weights):
+    try:
+        drawn = pairloss.sample_negatives(USERS, DENSE.float().to_sparse(1), 5, weights=weights)
+    except ValueError as error:
+        assert "interactions" in str(error)  # noqa: PT017 - either is right
+    else:
+        assert not DENSE[USERS, drawn].any()
+
+
+# --- 12. wrong calls --------------------------------------------------------------------------------------
+
+
+P, IDS = torch.zeros(4), torch.arange(4)
+
+
+def many_or_one(name):
+    """How the argument of the negatives is called, and right scores for it."""
+    return ("many_negative_scores", torch.zeros(3, 4)) if entry(name).takes_many else ("negative_scores", P)
+
+
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
+@pytest.mark.parametrize("name", PAIRS)
+@pytest.mark.parametrize("layout", [torch.strided, torch.jagged])
+def test_nested_negatives_are_refused_by_name(name, layout):
+    nested = torch.nested.nested_tensor([torch.zeros(4), torch.zeros(3)], layout=layout)
+    argument, right = many_or_one(name)
+    in_a_list = [[nested], [P, nested], [P, [0.0] * 4]] if entry(name).takes_many else []
+    for scores in (nested, [P.tolist()], [[P, P]], *in_a_list):
+        with pytest.raises(TypeError, match=rf"^{argument}.* must be a "):
+            function(name)(P, scores)
+    with pytest.raises(TypeError, match=r"^positive_scores must be a "):
+        function(name)(nested, right)
+
+
+def masked(scores):
+    return torch.masked.MaskedTensor(scores, torch.ones_like(scores, dtype=torch.bool))
+
+
+@pytest.mark.filterwarnings("ignore:.*MaskedTensor")
+@pytest.mark.parametrize("name", [*PAIRS, *LISTS])
+def test_masked_tensors_are_refused_by_name(name):
+    if name in LISTS:
+        with pytest.raises(TypeError, match=r"^scores must be "):
+            getattr(pairloss, name)(masked(P), IDS)
+        return
+    argument, right = many_or_one(name)
+    with pytest.raises(TypeError, match=r"^positive_scores must be "):
+        function(name)(masked(P), right)
+    with pytest.raises(TypeError, match=rf"^{argument} must be "):
+        function(name)(P, masked(right))
+
+
+@pytest.mark.parametrize("name", LISTS)
+@pytest.mark.parametrize("shape", [(3, 4), (1, 4), (4, 1), (2, 3, 4)])
+def test_a_table_of_lists_needs_groups(name, shape):
+    with pytest.raises(ValueError, match=r"scores has shape .*groups"):
+        getattr(pairloss, name)(torch.zeros(shape), torch.zeros(shape))
+
+
+def test_a_power_of_any_length_is_refused_by_name():
+    for power in (10**5000, -(10**5000), 3, 0):
+        with pytest.raises(ValueError, match="power was "):
+            pairloss.pairwise_hinge_loss(P, IDS, power=power)
+
+
+@pytest.mark.parametrize("name", [*PAIRS, "pointwise_loss", "total_weight"])
+def test_an_infinite_weight_is_refused_by_name(name):
+    loss = function(name) if name in PAIRS else getattr(pairloss, name)
+    scores = {"pointwise_loss": (P, P), "total_weight": (P,)}[name] if name not in PAIRS else (P, many_or_one(name)[1])
+    for dtype in FLOATS:
+        with pytest.raises(ValueError, match="weights"):
+            loss(*scores, weights=tensor([1.0, INF, 0.0, 1.0], dtype=dtype))
+
+
+@pytest.mark.parametrize("make", [torch.nn.Parameter, torch.Tensor.clone, torch.atleast_1d])
+def test_a_temperature_that_is_learned_divides_the_scores(make):
+    temperature = make(torch.ones(()))
+    with pytest.raises(TypeError, match=r"temperature.*(?i:divide)"):
+        pairloss.softmax_loss(P, torch.zeros(3, 4), temperature=temperature)
+    with pytest.raises(TypeError, match=r"temperature.*(?i:divide)"):
+        pairloss.SoftmaxLoss(temperature=temperature)
+
+
+INTERACTIONS = {
+    "titles": (lambda: pairloss.Interactions(IDS, IDS, 4, 4, titles=5), TypeError, "titles"),
+    "genre_names": (lambda: pairloss.Interactions(IDS, IDS, 4, 4, genre_names=5), TypeError, "genre_names"),
+    "genre_names with genres": (
+        lambda: pairloss.Interactions(IDS, IDS, 4, 4, genres=torch.ones(4, 5).bool(), genre_names=5),
+        TypeError,
+        "genre_names",
+    ),
+    "too large": (lambda: pairloss.Interactions(IDS, IDS, 2**40, 2**40).matrix, ValueError, "too large"),
+    "too large to sample from": (
+        lambda: pairloss.sample_negatives(IDS, pairloss.Interactions(IDS, IDS, 2**32, 2**32), 2),
+        ValueError,
+        "too large",
+    ),
+}
+
+
+@pytest.mark.parametrize("wrong", INTERACTIONS)
+def test_wrong_interactions_are_refused_by_name(wrong):
+    call, error, message = INTERACTIONS[wrong]
+    with pytest.raises(error, match=message):
+        call()
+
+
+@pytest.mark.parametrize("name", PAIRS)
+@pytest.mark.parametrize("shape", [(NUM_ITEMS,), (NUM_ITEMS, 1)])
+def test_a_table_of_floats_without_values_is_refused_by_name(name, shape):
+    with pytest.raises((TypeError, ValueError), match=re.escape("metadata['decade']")):
+        module(name, {"decade": torch.zeros(shape, device="meta")}, {"decade": 0.5})
+
+
+@pytest.mark.parametrize("name", PAIRS)
+@pytest.mark.parametrize("shape", [(0,), (0, 1), (0, 3)])
+def test_a_table_without_rows_is_right_where_nothing_counts(name, shape):
+    credit = {"metadata": {"a": torch.zeros(shape)}, "metadata_weights": {"a": 0.5}}
+    for options in ({"mask": torch.zeros(9, dtype=torch.bool)}, {"weights": torch.zeros(9)}):
+        for choice in entry(name).choices:
+            loss, *gradients = outcome(name, case(name) | credit, **options, **choice)
+            assert loss == 0
+            assert all((gradient == 0).all() for gradient in gradients)
+    with pytest.raises(ValueError, match="items"):
+        function(name)(**case(name) | credit)
+
+
+@pytest.mark.parametrize("dims", [(0, 0, 0), (0, None, None), (0, 0, None)])
+def test_groups_under_vmap_are_refused_by_name(dims):
+    table = torch.arange(12).reshape(3, 4)
+    parts = [part if dim == 0 else part[0] for part, dim in zip((torch.randn(3, 4), table, table), dims, strict=True)]
+    with pytest.raises((TypeError, ValueError), match="groups"):
+        torch.func.vmap(lambda s, y, g: pairloss.lambdarank_loss(s, y, groups=g), dims)(*parts)
+
+
+@pytest.mark.parametrize("num_items", [1, 2, 3])
+@pytest.mark.parametrize("rank_weight", ["log", "harmonic"])
+def test_more_negatives_may_be_drawn_than_there_are_items(num_items, rank_weight):
+    everyone = pairloss.Interactions(tensor([0]), tensor([0]), 2, num_items)
+    items = pairloss.sample_negatives(torch.ones(6, dtype=torch.int64), everyone, 6)
+    assert items.shape == (6, 6)
+    assert items.max() < num_items
+    positive, many = torch.zeros(6, requires_grad=True), torch.full((6, 6), -3.0)
+    many.fill_diagonal_(0.5)  # pair b violates at try b + 1, by 1.5
+    loss = pairloss.WARPLoss(num_items, rank_weight=rank_weight, squared=False, reduction="none")(positive, many)
+    for t, value in enumerate(loss.tolist(), start=1):
+        log = max(0.0, math.log(num_items / t))
+        harmonic = sum(1 / i for i in range(1, (num_items - 1) // t + 1))
+        assert value == pytest.approx(1.5 * (log if rank_weight == "log" else harmonic), rel=1e-6)
+    total = pairloss.warp_loss(positive, many, num_items=num_items, rank_weight=rank_weight)
+    assert_close(total, (loss + loss**2).mean())
