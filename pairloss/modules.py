@@ -1,9 +1,11 @@
-"""The losses as modules: hyper-parameters and metadata are given once, scores and items at every step.
+"""The losses as modules: options and metadata are given once, scores and items at every step.
 
-A module computes nothing of its own. It holds the metadata tables as buffers, so that ``.to(device)``
-moves them with the model and ``state_dict`` keeps them, and calls the function that bears its name.
+A module computes nothing of its own. It holds the metadata tables as buffers, so ``.to(device)`` moves them with the
+model and ``state_dict`` keeps them. It calls the function that bears its name, and its options are those of that
+function.
 """
 
+import inspect
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -12,28 +14,35 @@ from torch import Tensor
 
 from pairloss import checks, pairs
 from pairloss.batch import Scores
-from pairloss.pairs import HARDEST_BY, RANK_WEIGHTS, HardestBy, RankWeight
 from pairloss.partial_credit import Metadata, MetadataWeights
-from pairloss.reduction import REDUCTIONS, Reduction
+
+OPTIONS = ("num_items", "batch_first", "hardest_by", "rank_weight", "temperature", "squared", "reduction")
 
 
 class _PairLoss(torch.nn.Module):
     function: ClassVar[Callable[..., Tensor]]
 
-    def __init__(self, metadata: Metadata | None, metadata_weights: MetadataWeights | None, **options: Any) -> None:
+    def __init__(
+        self, metadata: Metadata | None = None, metadata_weights: MetadataWeights | None = None, **options: Any
+    ) -> None:
         super().__init__()
         checks.metadata(metadata, metadata_weights)
-        for flag in options.keys() & {"squared", "batch_first"}:
-            checks.flag(flag, options[flag])
-        checks.choice("reduction", options["reduction"], REDUCTIONS)
+        known = inspect.signature(self.function).parameters
+        defaults = {name: known[name].default for name in OPTIONS if name in known and known[name].default is not None}
+        if unknown := options.keys() - defaults.keys():
+            names = ", ".join(("metadata", "metadata_weights", *defaults))
+            raise TypeError(f"{type(self).__name__} takes no {', '.join(sorted(unknown))}; expected some of {names}")
+        for name, value in (defaults | options).items():
+            setattr(self, name, value)
+        self._options = tuple(defaults)
+        self.metadata_weights: MetadataWeights = {}
+        nobody = torch.zeros(1, 0, device="cpu")
+        self(nobody[0], nobody)  # raises where an option is wrong
         for name, table in (metadata or {}).items():
             if "." in name:
                 raise ValueError(f"metadata has the key {name!r}; expected one without a dot, since it names a buffer")
             self.register_buffer(f"table_{name}", _as_labels(name, table))
         self.metadata_weights = dict(metadata_weights or {})
-        self._options = tuple(options)
-        for option, value in options.items():
-            setattr(self, option, value)
 
     @property
     def metadata(self) -> Metadata:
@@ -49,21 +58,14 @@ class _PairLoss(torch.nn.Module):
         **masks: Tensor | None,
     ) -> Tensor:
         """The loss of a batch; arguments as in :mod:`pairloss.pairs`, and so are mask, weights and negative_mask."""
-        return type(self).function(
-            positive_scores,
-            negative_scores,
-            positive_items=positive_items,
-            negative_items=negative_items,
-            metadata=self.metadata,
-            metadata_weights=self.metadata_weights,
-            **masks,
-            **{option: getattr(self, option) for option in self._options},
-        )
+        fixed = {name: getattr(self, name) for name in ("metadata", "metadata_weights", *self._options)}
+        items = {"positive_items": positive_items, "negative_items": negative_items}
+        return type(self).function(positive_scores, negative_scores, **items, **masks, **fixed)
 
     def extra_repr(self) -> str:
         """What ``repr`` shows."""
-        weights = [f"metadata_weights={self.metadata_weights}"] if self.metadata_weights else []
-        return ", ".join(weights + [f"{option}={getattr(self, option)!r}" for option in self._options])
+        names = (["metadata_weights"] if self.metadata_weights else []) + list(self._options)
+        return ", ".join(f"{name}={getattr(self, name)!r}" for name in names)
 
 
 def _as_labels(name: str, table: Tensor) -> Tensor:
@@ -81,19 +83,7 @@ def _as_labels(name: str, table: Tensor) -> Tensor:
     return codes.masked_fill(~(table >= 0), -1)  # what was missing stays missing
 
 
-class _Squared(_PairLoss):
-    def __init__(
-        self,
-        metadata: Metadata | None = None,
-        metadata_weights: MetadataWeights | None = None,
-        *,
-        squared: bool = True,
-        reduction: Reduction = "mean",
-    ) -> None:
-        super().__init__(metadata, metadata_weights, squared=squared, reduction=reduction)
-
-
-class BPRLoss(_Squared):
+class BPRLoss(_PairLoss):
     """:func:`~pairloss.bpr_loss` as a module, with the square of Collie unless ``squared`` is False.
 
     >>> BPRLoss(metadata={"genre": torch.tensor([0, 0, 1])}, metadata_weights={"genre": 0.25})
@@ -103,12 +93,11 @@ class BPRLoss(_Squared):
     function = staticmethod(pairs.bpr_loss)
 
 
-class HingeLoss(_Squared):
+class HingeLoss(_PairLoss):
     """:func:`~pairloss.hinge_loss` as a module, with the square of Collie unless ``squared`` is False.
 
-    >>> loss = HingeLoss(squared=False)(torch.tensor([1.5]), torch.tensor([3.0]))
-    >>> f"{loss:.4f}"
-    '2.5000'
+    >>> HingeLoss(squared=False)(torch.tensor([1.5]), torch.tensor([3.0]))
+    tensor(2.5000)
     """
 
     function = staticmethod(pairs.hinge_loss)
@@ -123,45 +112,18 @@ class LogBPRLoss(_PairLoss):
 
     function = staticmethod(pairs.log_bpr_loss)
 
-    def __init__(
-        self,
-        metadata: Metadata | None = None,
-        metadata_weights: MetadataWeights | None = None,
-        *,
-        squared: bool = False,
-        reduction: Reduction = "mean",
-    ) -> None:
-        super().__init__(metadata, metadata_weights, squared=squared, reduction=reduction)
 
-
-class _Adaptive(_PairLoss):
-    def __init__(
-        self,
-        metadata: Metadata | None = None,
-        metadata_weights: MetadataWeights | None = None,
-        *,
-        batch_first: bool = False,
-        hardest_by: HardestBy = "score",
-        squared: bool = True,
-        reduction: Reduction = "mean",
-    ) -> None:
-        checks.choice("hardest_by", hardest_by, HARDEST_BY)
-        options = {"batch_first": batch_first, "hardest_by": hardest_by, "squared": squared, "reduction": reduction}
-        super().__init__(metadata, metadata_weights, **options)
-
-
-class AdaptiveBPRLoss(_Adaptive):
+class AdaptiveBPRLoss(_PairLoss):
     """:func:`~pairloss.adaptive_bpr_loss` as a module, with the square of Collie unless ``squared`` is False.
 
-    >>> loss = AdaptiveBPRLoss()(torch.tensor([1.5]), torch.tensor([[2.0], [3.0], [2.5]]))
-    >>> f"{loss:.4f}"
-    '1.4860'
+    >>> AdaptiveBPRLoss()(torch.tensor([1.5]), torch.tensor([[2.0], [3.0], [2.5]]))
+    tensor(1.4860)
     """
 
     function = staticmethod(pairs.adaptive_bpr_loss)
 
 
-class AdaptiveHingeLoss(_Adaptive):
+class AdaptiveHingeLoss(_PairLoss):
     """:func:`~pairloss.adaptive_hinge_loss` as a module, with the square of Collie unless ``squared`` is False.
 
     >>> AdaptiveHingeLoss(hardest_by="violation")
@@ -180,26 +142,12 @@ class SoftmaxLoss(_PairLoss):
 
     function = staticmethod(pairs.softmax_loss)
 
-    def __init__(
-        self,
-        metadata: Metadata | None = None,
-        metadata_weights: MetadataWeights | None = None,
-        *,
-        batch_first: bool = False,
-        temperature: float = 1.0,
-        reduction: Reduction = "mean",
-    ) -> None:
-        checks.temperature(temperature)
-        options = {"batch_first": batch_first, "temperature": temperature, "reduction": reduction}
-        super().__init__(metadata, metadata_weights, **options)
-
 
 class WARPLoss(_PairLoss):
     """:func:`~pairloss.warp_loss` as a module for a catalogue of ``num_items``, squared unless ``squared`` is False.
 
-    >>> loss = WARPLoss(num_items=30)(torch.tensor([1.5]), torch.tensor([[1.0], [4.0], [1.49]]))
-    >>> f"{loss:.4f}"
-    '4.5926'
+    >>> WARPLoss(num_items=30)(torch.tensor([1.5]), torch.tensor([[1.0], [4.0], [1.49]]))
+    tensor(4.5926)
     """
 
     function = staticmethod(pairs.warp_loss)
@@ -209,13 +157,6 @@ class WARPLoss(_PairLoss):
         num_items: int,
         metadata: Metadata | None = None,
         metadata_weights: MetadataWeights | None = None,
-        *,
-        batch_first: bool = False,
-        rank_weight: RankWeight = "log",
-        squared: bool = True,
-        reduction: Reduction = "mean",
+        **options: Any,
     ) -> None:
-        checks.num_items(num_items, needed=True)
-        checks.choice("rank_weight", rank_weight, RANK_WEIGHTS)
-        options = {"batch_first": batch_first, "rank_weight": rank_weight, "squared": squared, "reduction": reduction}
         super().__init__(metadata, metadata_weights, num_items=num_items, **options)

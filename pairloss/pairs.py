@@ -1,46 +1,41 @@
 r"""Losses on pairs of a positive and a negative.
 
 Each loss is one sentence of four words: which negative (:mod:`pairloss.choosing`), how bad is the pair
-(:mod:`pairloss.terms`, against the ideal difference of :mod:`pairloss.partial_credit`), how much does it count, and
-one number (:mod:`pairloss.reduction`). :func:`~pairloss.pair_loss` takes the words; every other loss here is a
-sentence with a name.
+(:mod:`pairloss.terms`), how much does the pair count, and one number for all pairs. :func:`~pairloss.pair_loss` takes
+the words. Every other loss here is a sentence with a name.
 
-Symbols: :math:`p` the score of the positive, :math:`n` of the negative, :math:`x = p - n`,
-:math:`\sigma` the logistic function, :math:`d \in [0, 1]` the ideal difference of the pair, which is 1
-without metadata; B pairs, K sampled negatives for each. Where [B] is written any shape will do, the same
-for scores, items, masks and weights, and [K, \*shape] for [K, B]: a sequence model's [batch, time], for
-example. Shapes that differ never broadcast.
+Symbols: :math:`p` is the score of the positive, :math:`n` the score of the negative, :math:`x = p - n`, and
+:math:`\sigma` the logistic function. :math:`d \in [0, 1]` is the ideal difference of the pair, which is 1 without
+metadata. There are B pairs, with K sampled negatives each. Where [B] is written any shape will do, the same for scores,
+items, masks and weights, and [K, \*shape] for [K, B]. Shapes that differ never broadcast.
 
 Shared arguments:
     positive_scores: scores of the positives, [B], in any of the four floating dtypes
-    negative_scores: scores of one negative for each, [B], or one row of them, [1, B]
-    many_negative_scores: scores of K negatives for each, [K, B] or a sequence of K tensors [B]; or the
-        function that scores them, from item ids [K, B] to scores [K, B] and from [B] to [B]. Where K = B, as
-        with in-batch negatives, a transposed table cannot be told from a right one: row k is negative k.
-    num_items: the number of all items; read by :func:`~pairloss.warp_loss` alone, taken by the other losses of Collie
-        so that one training loop can call any of them
-    positive_items: ids of the positives, [B] integer; needed with metadata
-    negative_items: ids of the negatives, integer, shaped like their scores; needed with metadata and
-        with a scoring function
+    negative_scores: scores of one negative for each positive, [B] or [1, B]
+    many_negative_scores: scores of K negatives for each positive, [K, B] or a sequence of K tensors [B]. Or the
+        function that scores them, from item ids [K, B] to scores [K, B] and from [B] to [B]. Where K = B, a
+        transposed table cannot be told from a right one: row k is negative k.
+    num_items: the number of all items. Only :func:`~pairloss.warp_loss` reads it. The other losses of Collie take it
+        so that one training loop can call any of them.
+    positive_items: ids of the positives, [B] integer, needed with metadata
+    negative_items: ids of the negatives, integer, shaped like their scores, needed with metadata and with a
+        scoring function
     metadata, metadata_weights: partial credit, as in :func:`~pairloss.ideal_difference_from_metadata`
     mask: which pairs count, [B] bool
-    weights: how much each pair counts, [B], finite and ≥ 0; a weight of 0 is a mask
-    negative_mask: which sampled negatives are real, [K, B] bool; False for a known positive or for
-        padding, whose id may be any number. One that is not real is never chosen and does not count as a
-        try. A pair with none is masked.
+    weights: how much each pair counts, [B], finite and ≥ 0. A weight of 0 is a mask.
+    negative_mask: which sampled negatives are real, [K, B] bool. False marks a known positive, or padding, whose
+        id may be any number. Such a negative is never chosen and is not a try. A pair without a real one is masked.
     batch_first: whether many negatives, their items and their mask are [B, K], as in torch.nn, and not [K, B]
-    squared: whether each pair counts :math:`\ell + \ell^2` (Collie) or :math:`\ell` (Spotlight)
-    reduction: "mean", :math:`\sum w \ell / \sum w` over the pairs that count; "sum"; or "none", one
-        value per pair, [B], 0 where masked. The mean is that of this call: for a batch in parts, over ranks or
-        passes, see :func:`~pairloss.total_weight`
+    squared: whether each pair costs :math:`\ell + \ell^2` (Collie) or :math:`\ell` (Spotlight)
+    reduction: "mean" is :math:`\sum w \ell / \sum w` over the pairs that count, "sum" the sum, and "none" one
+        value per pair, [B], 0 where masked. For the mean of a batch in parts, over ranks or passes, see
+        :func:`~pairloss.total_weight`.
 
 Scoring twice:
-    A loss that chooses one of K negatives, as all but the softmax do, has no gradient for the others. Given a
-    scoring function instead of scores, it scores all K without gradients, chooses, and scores the chosen ones
-    again with gradients: the same loss and the same gradients, without the graph of K · B scores. The function
-    must give an item the same score twice, so without dropout and without a cache of what it computed without
-    gradients. It is asked for a few rows [k, B] of ids at a time where there are many, so that what it makes of an id
-    never stands in memory for all K · B.
+    A loss that chooses one of K negatives has no gradient for the others. Given a scoring function instead of scores,
+    it scores all K without gradients, chooses, and scores the chosen ones again with gradients. Loss and gradients
+    are the same, without the graph of K · B scores. The function must give an item the same score twice: no dropout,
+    and no cache of what it computed without gradients. It gets a few rows [k, B] of ids at a time.
 
     >>> users, items = torch.randn(4, 8), torch.randn(100, 8, requires_grad=True)
     >>> def score(ids):
@@ -49,15 +44,14 @@ Scoring twice:
     >>> loss = warp_loss(score(positives), score, 100, positives, negatives)
 
 Result:
-    float32, or float64 for float64 scores: a scalar, or [B]. Over no pair at all it is 0, with gradients
-    of 0. What is masked, NaN and inf included, changes neither value nor gradient; a NaN that is not
-    masked stays visible. A sum beyond the largest number of its dtype is inf. No argument is modified.
+    A scalar, or [B], in float32, or float64 for float64 scores. Where no pair counts it is 0, with gradients of 0.
+    What is masked changes neither value nor gradient, NaN and inf included. A NaN that is not masked stays visible.
+    A sum beyond the largest number of its dtype is inf. No argument is modified.
 
 Errors:
-    TypeError for a wrong type or dtype. ValueError for shapes that do not fit, tensors on several
-    devices, an unknown option, metadata without items, metadata_weights below 0 or above 1 in sum, and,
-    where it can be read without waiting (on the CPU, outside torch.compile), item ids without a row
-    in the metadata and weights that are negative or infinite.
+    TypeError for a wrong type or dtype. ValueError for shapes that do not fit, tensors on several devices, an unknown
+    option, metadata without items, and metadata_weights below 0 or above 1 in sum. On the CPU, outside torch.compile,
+    also for item ids without a row in the metadata and for weights that are negative or infinite.
 """
 
 from collections.abc import Callable, Sequence
@@ -83,51 +77,39 @@ from pairloss.reduction import Reduction
 from pairloss.tensors import widest
 
 HardestBy = Literal["score", "violation"]
-HARDEST_BY = get_args(HardestBy)
 RankWeight = Literal["log", "harmonic"]
-RANK_WEIGHTS = get_args(RankWeight)
 
 EULER_GAMMA = 0.5772156649015329  # the n-th harmonic number is digamma(n + 1) + γ
 
 
 def pair_loss(
-    term: terms.PairTerm,
-    positive_scores: Tensor,
-    negatives: Scores,
-    *,
-    choose: Callable[..., Any] | None = None,
-    positive_items: Tensor | None = None,
-    negative_items: Tensor | None = None,
-    metadata: Metadata | None = None,
-    metadata_weights: MetadataWeights | None = None,
-    mask: Tensor | None = None,
-    weights: Tensor | None = None,
-    negative_mask: Tensor | None = None,
-    batch_first: bool = False,
-    squared: bool = False,
-    reduction: Reduction = "mean",
-) -> Tensor:
+    term: terms.PairTerm, positive_scores: Tensor, negatives: Scores, *, choose: Callable[..., Any] | None = None,
+    positive_items: Tensor | None = None, negative_items: Tensor | None = None,
+    metadata: Metadata | None = None, metadata_weights: MetadataWeights | None = None,
+    mask: Tensor | None = None, weights: Tensor | None = None, negative_mask: Tensor | None = None,
+    batch_first: bool = False, squared: bool = False, reduction: Reduction = "mean",
+) -> Tensor:  # fmt: skip
     r"""A loss composed from its words: a pair term, and a choice of the negative.
 
-    .. math:: \ell = \text{term}(p, n_c, d_c), \qquad c = \text{choose}(n_1, \dots, n_K)
+    .. math:: \ell = 	ext{term}(p, n_c, d_c), \qquad c = 	ext{choose}(n_1, \dots, n_K)
 
-    Every loss on pairs that has a name here is such a sentence, and a new one takes a line or two.
+    Every named loss on pairs is such a sentence. A new one takes a line or two.
 
     Args:
         term: a function of :mod:`pairloss.terms` or your own, ``term(positive, negative, d)``. It gets the scores of
-            the positives [B], of their negatives [B], and the ideal differences d [B], which are the number 1
-            without metadata. It returns one value per pair, [B]. Without a choice and with K negatives it
+            the positives [B], the scores of their negatives [B], and the ideal differences d [B], which are the
+            number 1 without metadata. It returns one value per pair, [B]. Without a choice and with K negatives it
             gets ``negative`` and d as [K, B], with −∞ for a negative that is not real.
         positive_scores: p, [B] (or any other shape)
-        negatives: n, one for each positive [B], or K for each, [K, B]; or, with a choice, a function that scores ids
+        negatives: n, one for each positive [B], or K for each [K, B]. With a choice, also a function that scores ids.
         choose: :func:`~pairloss.choose_hardest`, :func:`~pairloss.choose_semi_hard`,
             :func:`~pairloss.choose_first_violation` (a pair without a violation costs 0) or your own function
             from scores [K, B] to rows [B]. It gets −∞ for a negative that is not real.
-        positive_items, negative_items: item ids, [B] and like the negatives; needed with metadata and with a function
-        metadata, metadata_weights: see :func:`~pairloss.ideal_difference_from_metadata`
-        mask, weights: which pairs count, [B] bool, and how much each does, [B] of at least 0
-        negative_mask: which of K negatives are real, [K, B] bool
-        batch_first: whether K negatives each, their items and their mask are [B, K]
+        positive_items, negative_items: item ids, [B] and like the negatives, needed with metadata and with a function
+        metadata, metadata_weights: partial credit, see :func:`~pairloss.ideal_difference_from_metadata`
+        mask, weights, negative_mask: which pairs count, [B] bool, how much each does, [B] of at least 0, and which
+            negatives are real, [K, B] bool
+        batch_first: whether many negatives, their items and their mask are [B, K]
         squared, reduction: :math:`\ell + \ell^2` or :math:`\ell`, as "mean", "sum" or "none" (one value per pair)
 
     Raises:
@@ -137,21 +119,21 @@ def pair_loss(
         :func:`~pairloss.log_bpr_loss`, :func:`~pairloss.softmax_loss` and :func:`~pairloss.warp_loss`, sentences with
         a name; :mod:`pairloss.pairs`, for all arguments in detail.
 
-    Source: the composition is ours; the example is the pairwise softmax loss of Yang et al., NeurIPS 2024,
+    Source: the composition is ours. The example is the pairwise softmax loss of Yang et al., NeurIPS 2024,
     arXiv 2411.00163, with tanh and temperature 1.
 
     >>> def psl(positive, negative, d):
     ...     return (1 + torch.tanh(negative - positive)).sum(0).log()
     >>> p, many = torch.tensor([1.5]), torch.tensor([[1.0], [4.0], [1.49]])
-    >>> f"{pair_loss(psl, p, many):.4f}"
-    '1.2569'
-    >>> f"{pair_loss(terms.log_bpr, p, many, choose=choose_semi_hard):.4f}"
-    '0.6882'
+    >>> pair_loss(psl, p, many)
+    tensor(1.2569)
+    >>> pair_loss(terms.log_bpr, p, many, choose=choose_semi_hard)
+    tensor(0.6882)
     """
-    if choose is None:
-        checks.no_function(EITHER, negatives)
     for name, function in (("term", term), ("choose", choose)):
         checks.function(name, function)
+    if choose is None:
+        checks.no_function(EITHER, negatives)
     batch = checked(
         EITHER, positive_scores, negatives, positive_items, negative_items, metadata, metadata_weights, mask, weights,
         negative_mask, squared, reduction, batch_first,
@@ -160,19 +142,12 @@ def pair_loss(
 
 
 def bpr_loss(
-    positive_scores: Tensor,
-    negative_scores: Tensor,
-    num_items: int | None = None,
-    positive_items: Tensor | None = None,
-    negative_items: Tensor | None = None,
-    metadata: Metadata | None = None,
-    metadata_weights: MetadataWeights | None = None,
-    *,
-    mask: Tensor | None = None,
-    weights: Tensor | None = None,
-    squared: bool = True,
-    reduction: Reduction = "mean",
-) -> Tensor:
+    positive_scores: Tensor, negative_scores: Tensor, num_items: int | None = None,
+    positive_items: Tensor | None = None, negative_items: Tensor | None = None,
+    metadata: Metadata | None = None, metadata_weights: MetadataWeights | None = None,
+    *, mask: Tensor | None = None, weights: Tensor | None = None,
+    squared: bool = True, reduction: Reduction = "mean",
+) -> Tensor:  # fmt: skip
     r"""Sigmoid BPR plus its square, as Collie defines it; Spotlight's, without the square, is ``squared=False``.
 
     .. math:: \ell = d - \sigma(x)
@@ -181,13 +156,13 @@ def bpr_loss(
     the pair should reach, 1 without metadata. Scores have no unit; only differences count.
 
     Args:
-        positive_scores, negative_scores: p and n, [B] each (or any other shape); the negatives may be [1, B]
-        num_items: not read; taken so that one training loop can call any loss of Collie
-        positive_items, negative_items, metadata, metadata_weights: partial credit; the items are ids, [B] each
+        positive_scores, negative_scores: p and n, [B] each (or any other shape). The negatives may be [1, B].
+        num_items: not read, taken so that one training loop can call any loss of Collie
+        positive_items, negative_items, metadata, metadata_weights: partial credit. The items are ids, [B] each.
         mask, weights: which pairs count, [B] bool, and how much each does, [B] of at least 0
         squared, reduction: :math:`\ell + \ell^2` or :math:`\ell`, as "mean", "sum" or "none" (one value per pair)
 
-    Arguments, result and errors in detail: :mod:`pairloss.pairs`.
+    Result, errors and all arguments in detail: :mod:`pairloss.pairs`.
 
     See Also:
         :func:`~pairloss.log_bpr_loss`, the BPR of the paper; :func:`~pairloss.adaptive_bpr_loss`, against the
@@ -196,9 +171,8 @@ def bpr_loss(
     Source: Spotlight, ``spotlight.losses.bpr_loss`` (squared=False), and Collie, ``collie.loss.bpr_loss``.
     Rendle et al. (UAI 2009, arXiv 1205.2618), after whom it is named, maximise :math:`\log \sigma(x)` instead.
 
-    >>> loss = bpr_loss(torch.tensor([3.0]), torch.tensor([1.5]))
-    >>> f"{loss:.4f}"
-    '0.2157'
+    >>> bpr_loss(torch.tensor([3.0]), torch.tensor([1.5]))
+    tensor(0.2157)
     """
     checks.num_items(num_items)
     batch = checked(
@@ -209,34 +183,27 @@ def bpr_loss(
 
 
 def hinge_loss(
-    positive_scores: Tensor,
-    negative_scores: Tensor,
-    num_items: int | None = None,
-    positive_items: Tensor | None = None,
-    negative_items: Tensor | None = None,
-    metadata: Metadata | None = None,
-    metadata_weights: MetadataWeights | None = None,
-    *,
-    mask: Tensor | None = None,
-    weights: Tensor | None = None,
-    squared: bool = True,
-    reduction: Reduction = "mean",
-) -> Tensor:
+    positive_scores: Tensor, negative_scores: Tensor, num_items: int | None = None,
+    positive_items: Tensor | None = None, negative_items: Tensor | None = None,
+    metadata: Metadata | None = None, metadata_weights: MetadataWeights | None = None,
+    *, mask: Tensor | None = None, weights: Tensor | None = None,
+    squared: bool = True, reduction: Reduction = "mean",
+) -> Tensor:  # fmt: skip
     r"""Pairwise hinge plus its square, as Collie defines it; Spotlight's, without the square, is ``squared=False``.
 
     .. math:: \ell = \max(0, d - x)
 
-    with :math:`x = p - n`, the score of the positive minus the score of the negative. A pair costs what it lacks to
-    d, the difference that it should reach, in the unit of the scores, 1 without metadata.
+    with :math:`x = p - n`, the score of the positive minus the score of the negative, and d the difference that
+    the pair should reach, 1 without metadata. The loss is what the pair lacks to d, in the unit of the scores.
 
     Args:
-        positive_scores, negative_scores: p and n, [B] each (or any other shape); the negatives may be [1, B]
-        num_items: not read; taken so that one training loop can call any loss of Collie
-        positive_items, negative_items, metadata, metadata_weights: partial credit; the items are ids, [B] each
+        positive_scores, negative_scores: p and n, [B] each (or any other shape). The negatives may be [1, B].
+        num_items: not read, taken so that one training loop can call any loss of Collie
+        positive_items, negative_items, metadata, metadata_weights: partial credit. The items are ids, [B] each.
         mask, weights: which pairs count, [B] bool, and how much each does, [B] of at least 0
         squared, reduction: :math:`\ell + \ell^2` or :math:`\ell`, as "mean", "sum" or "none" (one value per pair)
 
-    Arguments, result and errors in detail: :mod:`pairloss.pairs`.
+    Result, errors and all arguments in detail: :mod:`pairloss.pairs`.
 
     See Also:
         :func:`~pairloss.adaptive_hinge_loss` and :func:`~pairloss.warp_loss`, which choose among several negatives;
@@ -244,9 +211,8 @@ def hinge_loss(
 
     Source: Spotlight, ``spotlight.losses.hinge_loss`` (squared=False), and Collie, ``collie.loss.hinge_loss``.
 
-    >>> loss = hinge_loss(torch.tensor([1.5]), torch.tensor([3.0]))
-    >>> f"{loss:.4f}"
-    '8.7500'
+    >>> hinge_loss(torch.tensor([1.5]), torch.tensor([3.0]))
+    tensor(8.7500)
     """
     checks.num_items(num_items)
     batch = checked(
@@ -257,44 +223,37 @@ def hinge_loss(
 
 
 def log_bpr_loss(
-    positive_scores: Tensor,
-    negative_scores: Tensor,
-    *,
-    positive_items: Tensor | None = None,
-    negative_items: Tensor | None = None,
-    metadata: Metadata | None = None,
-    metadata_weights: MetadataWeights | None = None,
-    mask: Tensor | None = None,
-    weights: Tensor | None = None,
-    squared: bool = False,
-    reduction: Reduction = "mean",
-) -> Tensor:
+    positive_scores: Tensor, negative_scores: Tensor,
+    *, positive_items: Tensor | None = None, negative_items: Tensor | None = None,
+    metadata: Metadata | None = None, metadata_weights: MetadataWeights | None = None,
+    mask: Tensor | None = None, weights: Tensor | None = None,
+    squared: bool = False, reduction: Reduction = "mean",
+) -> Tensor:  # fmt: skip
     r"""BPR as its authors wrote it: the cross entropy of "the positive wins".
 
     .. math:: \ell = -t \log \sigma(x) - (1 - t) \log \sigma(-x), \qquad t = \frac{1 + d}{2}
 
     with :math:`x = p - n`, the score of the positive minus the score of the negative, and d the difference that
-    the pair should reach, 1 without metadata. Without metadata this is
-    :math:`-\log \sigma(x)`. It is exact for every difference, and its gradient does not die out on a pair that
-    is badly wrong. With credit its minimum lies at :math:`\sigma(x) = t`.
+    the pair should reach, 1 without metadata. Without metadata this is :math:`-\log \sigma(x)`. It is exact for every
+    difference, and its gradient does not vanish on a pair that is badly wrong. With credit its minimum lies at
+    :math:`\sigma(x) = t`.
 
     Args:
-        positive_scores, negative_scores: p and n, [B] each (or any other shape); the negatives may be [1, B]
-        positive_items, negative_items, metadata, metadata_weights: partial credit; the items are ids, [B] each
+        positive_scores, negative_scores: p and n, [B] each (or any other shape). The negatives may be [1, B].
+        positive_items, negative_items, metadata, metadata_weights: partial credit. The items are ids, [B] each.
         mask, weights: which pairs count, [B] bool, and how much each does, [B] of at least 0
         squared, reduction: :math:`\ell + \ell^2` or :math:`\ell`, as "mean", "sum" or "none" (one value per pair)
 
-    Arguments, result and errors in detail: :mod:`pairloss.pairs`.
+    Result, errors and all arguments in detail: :mod:`pairloss.pairs`.
 
     See Also:
         :func:`~pairloss.bpr_loss`, what Spotlight and Collie call BPR; :class:`~pairloss.LogBPRLoss`, the module.
 
-    Source: Rendle, Freudenthaler, Gantner and Schmidt-Thieme, UAI 2009, arXiv 1205.2618, section 4.1;
-    the partial credit, by label smoothing, is ours.
+    Source: Rendle, Freudenthaler, Gantner and Schmidt-Thieme, UAI 2009, arXiv 1205.2618, section 4.1.
+    The partial credit, by label smoothing, is ours.
 
-    >>> loss = log_bpr_loss(torch.tensor([-10000.0]), torch.tensor([0.0]))
-    >>> f"{loss:.4f}"
-    '10000.0000'
+    >>> log_bpr_loss(torch.tensor([-10000.0]), torch.tensor([0.0]))
+    tensor(10000.)
     """
     batch = checked(
         ONE, positive_scores, negative_scores, positive_items, negative_items, metadata, metadata_weights, mask,
@@ -304,43 +263,33 @@ def log_bpr_loss(
 
 
 def adaptive_bpr_loss(
-    positive_scores: Tensor,
-    many_negative_scores: Scores,
-    num_items: int | None = None,
-    positive_items: Tensor | None = None,
-    negative_items: Tensor | None = None,
-    metadata: Metadata | None = None,
-    metadata_weights: MetadataWeights | None = None,
-    *,
-    mask: Tensor | None = None,
-    weights: Tensor | None = None,
-    negative_mask: Tensor | None = None,
-    batch_first: bool = False,
-    hardest_by: HardestBy = "score",
-    squared: bool = True,
-    reduction: Reduction = "mean",
-) -> Tensor:
+    positive_scores: Tensor, many_negative_scores: Scores, num_items: int | None = None,
+    positive_items: Tensor | None = None, negative_items: Tensor | None = None,
+    metadata: Metadata | None = None, metadata_weights: MetadataWeights | None = None,
+    *, mask: Tensor | None = None, weights: Tensor | None = None, negative_mask: Tensor | None = None,
+    batch_first: bool = False, hardest_by: HardestBy = "score", squared: bool = True, reduction: Reduction = "mean",
+) -> Tensor:  # fmt: skip
     r"""Sigmoid BPR against the hardest of K negatives, plus its square; ``squared=False`` leaves that out.
 
     .. math:: \ell = d_{k^*} - \sigma(p - n_{k^*}), \qquad k^* = \arg\max_k n_k
 
-    with p the score of the positive, :math:`n_k` that of its k-th negative and :math:`d_k` the difference
+    with p the score of the positive, :math:`n_k` the score of its k-th negative and :math:`d_k` the difference
     that the two should reach, 1 without metadata. Partial credit is that of the chosen negative.
 
     Args:
         positive_scores: p, [B] (or any other shape)
-        many_negative_scores: n, [K, B] or a sequence of K tensors [B]; or a function that scores ids
-        num_items: not read; taken so that one training loop can call any loss of Collie
-        positive_items, negative_items, metadata, metadata_weights: partial credit; the items are ids, [B] and
-            [K, B], and those of the negatives are needed with a function, too
-        mask, weights: which pairs count, [B] bool, and how much each does, [B] of at least 0
-        negative_mask: which negatives are real, [K, B] bool; the others are never chosen
+        many_negative_scores: n, [K, B] or a sequence of K tensors [B], or a function that scores ids
+        num_items: not read, taken so that one training loop can call any loss of Collie
+        positive_items, negative_items, metadata, metadata_weights: partial credit. The items are ids, [B] and
+            [K, B]. Those of the negatives are needed with a function, too.
+        mask, weights, negative_mask: which pairs count, [B] bool, how much each does, [B] of at least 0, and which
+            negatives are real, [K, B] bool
         batch_first: whether many negatives, their items and their mask are [B, K]
         hardest_by: "score", or "violation" for the largest :math:`n_k + d_k`, so that a related negative
-            does not hide a worse unrelated one; without metadata both agree
+            does not hide a worse unrelated one. Without metadata both agree.
         squared, reduction: :math:`\ell + \ell^2` or :math:`\ell`, as "mean", "sum" or "none" (one value per pair)
 
-    Arguments, result and errors in detail: :mod:`pairloss.pairs`.
+    Result, errors and all arguments in detail: :mod:`pairloss.pairs`.
 
     See Also:
         :func:`~pairloss.bpr_loss`, against one negative; :func:`~pairloss.choose_hardest`, the choice alone;
@@ -348,12 +297,11 @@ def adaptive_bpr_loss(
 
     Source: Collie, ``collie.loss.adaptive_bpr_loss``.
 
-    >>> loss = adaptive_bpr_loss(torch.tensor([1.5]), torch.tensor([[2.0], [3.0], [2.5]]))
-    >>> f"{loss:.4f}"
-    '1.4860'
+    >>> adaptive_bpr_loss(torch.tensor([1.5]), torch.tensor([[2.0], [3.0], [2.5]]))
+    tensor(1.4860)
     """
     checks.num_items(num_items)
-    checks.choice("hardest_by", hardest_by, HARDEST_BY)
+    checks.choice("hardest_by", hardest_by, get_args(HardestBy))
     batch = checked(
         MANY, positive_scores, many_negative_scores, positive_items, negative_items, metadata, metadata_weights, mask,
         weights, negative_mask, squared, reduction, batch_first,
@@ -362,43 +310,22 @@ def adaptive_bpr_loss(
 
 
 def adaptive_hinge_loss(
-    positive_scores: Tensor,
-    many_negative_scores: Scores,
-    num_items: int | None = None,
-    positive_items: Tensor | None = None,
-    negative_items: Tensor | None = None,
-    metadata: Metadata | None = None,
-    metadata_weights: MetadataWeights | None = None,
-    *,
-    mask: Tensor | None = None,
-    weights: Tensor | None = None,
-    negative_mask: Tensor | None = None,
-    batch_first: bool = False,
-    hardest_by: HardestBy = "score",
-    squared: bool = True,
-    reduction: Reduction = "mean",
-) -> Tensor:
+    positive_scores: Tensor, many_negative_scores: Scores, num_items: int | None = None,
+    positive_items: Tensor | None = None, negative_items: Tensor | None = None,
+    metadata: Metadata | None = None, metadata_weights: MetadataWeights | None = None,
+    *, mask: Tensor | None = None, weights: Tensor | None = None, negative_mask: Tensor | None = None,
+    batch_first: bool = False, hardest_by: HardestBy = "score", squared: bool = True, reduction: Reduction = "mean",
+) -> Tensor:  # fmt: skip
     r"""Pairwise hinge against the hardest of K negatives, plus its square; ``squared=False`` leaves that out.
 
     .. math:: \ell = \max(0, d_{k^*} - p + n_{k^*}), \qquad k^* = \arg\max_k n_k
 
-    with p the score of the positive, :math:`n_k` that of its k-th negative and :math:`d_k` the difference
+    with p the score of the positive, :math:`n_k` the score of its k-th negative and :math:`d_k` the difference
     that the two should reach, 1 without metadata. Partial credit is that of the chosen negative.
 
-    Args:
-        positive_scores: p, [B] (or any other shape)
-        many_negative_scores: n, [K, B] or a sequence of K tensors [B]; or a function that scores ids
-        num_items: not read; taken so that one training loop can call any loss of Collie
-        positive_items, negative_items, metadata, metadata_weights: partial credit; the items are ids, [B] and
-            [K, B], and those of the negatives are needed with a function, too
-        mask, weights: which pairs count, [B] bool, and how much each does, [B] of at least 0
-        negative_mask: which negatives are real, [K, B] bool; the others are never chosen
-        batch_first: whether many negatives, their items and their mask are [B, K]
-        hardest_by: "score", or "violation" for the largest :math:`n_k + d_k`, so that a related negative
-            does not hide a worse unrelated one; without metadata both agree
-        squared, reduction: :math:`\ell + \ell^2` or :math:`\ell`, as "mean", "sum" or "none" (one value per pair)
+    Args: as in :func:`~pairloss.adaptive_bpr_loss`.
 
-    Arguments, result and errors in detail: :mod:`pairloss.pairs`.
+    Result, errors and all arguments in detail: :mod:`pairloss.pairs`.
 
     See Also:
         :func:`~pairloss.hinge_loss`, against one negative; :func:`~pairloss.warp_loss`, against the first that
@@ -408,12 +335,11 @@ def adaptive_hinge_loss(
     Source: Spotlight, ``spotlight.losses.adaptive_hinge_loss`` (squared=False), and Collie,
     ``collie.loss.adaptive_hinge_loss``.
 
-    >>> loss = adaptive_hinge_loss(torch.tensor([1.5]), torch.tensor([[2.0], [3.0], [2.5]]))
-    >>> f"{loss:.4f}"
-    '8.7500'
+    >>> adaptive_hinge_loss(torch.tensor([1.5]), torch.tensor([[2.0], [3.0], [2.5]]))
+    tensor(8.7500)
     """
     checks.num_items(num_items)
-    checks.choice("hardest_by", hardest_by, HARDEST_BY)
+    checks.choice("hardest_by", hardest_by, get_args(HardestBy))
     batch = checked(
         MANY, positive_scores, many_negative_scores, positive_items, negative_items, metadata, metadata_weights, mask,
         weights, negative_mask, squared, reduction, batch_first,
@@ -422,97 +348,78 @@ def adaptive_hinge_loss(
 
 
 def warp_loss(
-    positive_scores: Tensor,
-    many_negative_scores: Scores,
-    num_items: int,
-    positive_items: Tensor | None = None,
-    negative_items: Tensor | None = None,
-    metadata: Metadata | None = None,
-    metadata_weights: MetadataWeights | None = None,
-    *,
-    mask: Tensor | None = None,
-    weights: Tensor | None = None,
-    negative_mask: Tensor | None = None,
-    batch_first: bool = False,
-    rank_weight: RankWeight = "log",
-    squared: bool = True,
-    reduction: Reduction = "mean",
-) -> Tensor:
+    positive_scores: Tensor, many_negative_scores: Scores, num_items: int,
+    positive_items: Tensor | None = None, negative_items: Tensor | None = None,
+    metadata: Metadata | None = None, metadata_weights: MetadataWeights | None = None,
+    *, mask: Tensor | None = None, weights: Tensor | None = None, negative_mask: Tensor | None = None,
+    batch_first: bool = False, rank_weight: RankWeight = "log", squared: bool = True, reduction: Reduction = "mean",
+) -> Tensor:  # fmt: skip
     r"""WARP: hinge against the first of K negatives that violates the margin, times a rank weight, plus its square.
 
     .. math:: \ell = w(t) \, (d_t - p + n_t), \qquad t = \min \{k : d_k - p + n_k > 0\}
 
-    with p the score of the positive, :math:`n_k` that of its k-th negative and :math:`d_k` the difference that
-    the two should reach, 1 without metadata. Tries t count from 1. Where none of the K violates the margin,
-    :math:`\ell = 0`. The fewer tries, the more items probably rank above the positive, and the more the
+    with p the score of the positive, :math:`n_k` the score of its k-th negative and :math:`d_k` the difference
+    that the two should reach, 1 without metadata. Tries t count from 1. Where none of the K violates the
+    margin, :math:`\ell = 0`. The fewer tries, the more items probably rank above the positive, and the more the
     pair counts. With N items the weight is
 
     - "log": :math:`w(t) = \log(N / t)`, as in Collie, and 0 beyond N tries;
     - "harmonic": :math:`w(t) = \sum_{i \le \lfloor (N - 1) / t \rfloor} 1 / i`, as in WSABIE.
 
-    The weight carries no gradient; the square, which ``squared=False`` leaves out, squares it too.
+    The weight carries no gradient. The square, which ``squared=False`` leaves out, squares it too.
 
     Args:
         positive_scores: p, [B] (or any other shape)
-        many_negative_scores: n, [K, B] or a sequence of K tensors [B]; or a function that scores ids
+        many_negative_scores: n, [K, B] or a sequence of K tensors [B], or a function that scores ids
         num_items: N, the number of all items
-        positive_items, negative_items, metadata, metadata_weights: partial credit; the items are ids, [B] and
-            [K, B], and those of the negatives are needed with a function, too
-        mask, weights: which pairs count, [B] bool, and how much each does, [B] of at least 0
-        negative_mask: which negatives are real, [K, B] bool; the others are never chosen and count as no tries
+        positive_items, negative_items, metadata, metadata_weights: partial credit. The items are ids, [B] and
+            [K, B]. Those of the negatives are needed with a function, too.
+        mask, weights, negative_mask: which pairs count, [B] bool, how much each does, [B] of at least 0, and which
+            negatives are real, [K, B] bool
         batch_first: whether many negatives, their items and their mask are [B, K]
         rank_weight: "log" or "harmonic"
         squared, reduction: :math:`\ell + \ell^2` or :math:`\ell`, as "mean", "sum" or "none" (one value per pair)
 
-    Arguments, result and errors in detail: :mod:`pairloss.pairs`.
+    Result, errors and all arguments in detail: :mod:`pairloss.pairs`.
 
     See Also:
         :func:`~pairloss.adaptive_hinge_loss`, against the hardest of the K;
         :func:`~pairloss.choose_first_violation`, the search alone; :func:`~pairloss.lambdarank_loss`, which knows the
-        ranks instead of estimating them.
+        ranks instead of estimating them; :class:`~pairloss.WARPLoss`, the module.
 
     Source: Weston, Bengio and Usunier, WSABIE, IJCAI 2011, and Collie, ``collie.loss.warp_loss``.
 
-    >>> loss = warp_loss(torch.tensor([1.5]), torch.tensor([[1.0], [4.0], [1.49]]), num_items=30)
-    >>> f"{loss:.4f}"
-    '4.5926'
+    >>> warp_loss(torch.tensor([1.5]), torch.tensor([[1.0], [4.0], [1.49]]), num_items=30)
+    tensor(4.5926)
     """
     checks.num_items(num_items, needed=True)
-    checks.choice("rank_weight", rank_weight, RANK_WEIGHTS)
+    checks.choice("rank_weight", rank_weight, get_args(RankWeight))
     batch = checked(
         MANY, positive_scores, many_negative_scores, positive_items, negative_items, metadata, metadata_weights, mask,
         weights, negative_mask, squared, reduction, batch_first,
     )  # fmt: skip
-    chosen, tries, found = first_hit(batch.judged(violates), batch.real)
+    row, tries, found = first_hit(batch.judged(violates), batch.real)
     weight = _rank_weight(rank_weight, num_items, tries.clamp(min=1), batch.dtype)
-    return batch.against(chosen, found).cost(partial(_weighted_hinge, weight))
+    return batch.against(row, found).cost(lambda *pair: weight * terms.hinge(*pair))
 
 
 def softmax_loss(
-    positive_scores: Tensor,
-    many_negative_scores: Tensor | Sequence[Tensor],
-    *,
-    positive_items: Tensor | None = None,
-    negative_items: Tensor | None = None,
-    metadata: Metadata | None = None,
-    metadata_weights: MetadataWeights | None = None,
-    mask: Tensor | None = None,
-    weights: Tensor | None = None,
-    negative_mask: Tensor | None = None,
-    batch_first: bool = False,
-    temperature: float = 1.0,
-    reduction: Reduction = "mean",
-) -> Tensor:
+    positive_scores: Tensor, many_negative_scores: Tensor | Sequence[Tensor],
+    *, positive_items: Tensor | None = None, negative_items: Tensor | None = None,
+    metadata: Metadata | None = None, metadata_weights: MetadataWeights | None = None,
+    mask: Tensor | None = None, weights: Tensor | None = None, negative_mask: Tensor | None = None,
+    batch_first: bool = False, temperature: float = 1.0, reduction: Reduction = "mean",
+) -> Tensor:  # fmt: skip
     r"""Sampled softmax: the positive against all K negatives, each by how much it threatens.
 
     .. math:: \ell = -\log \frac{e^{p / \tau}}{e^{p / \tau} + \sum_k e^{n_k / \tau}}
 
-    with p the score of the positive, :math:`n_k` that of its k-th negative and :math:`\tau` the temperature, in
+    with p the score of the positive, :math:`n_k` the score of its k-th negative and :math:`\tau` the temperature, in
     the unit of the scores. The pull on a negative is its share of the softmax, over :math:`\tau`. With K = 1 and
-    :math:`\tau = 1` this is :func:`~pairloss.log_bpr_loss`; as :math:`\tau \to 0`,
+    :math:`\tau = 1` this is :func:`~pairloss.log_bpr_loss`. As :math:`\tau \to 0`,
     :math:`\tau \ell \to \max(0, \max_k n_k - p)`: the hardest negative alone.
 
-    With partial credit the softmax is held against soft targets: those of the positive and of negative k are in
+    With partial credit the softmax is held against soft targets. The targets of the positive and of negative k are in
     proportion :math:`1 : (1 - d_k) / (1 + d_k)`, d the difference that the two should reach, and sum to 1. At the
     minimum :math:`p - n_k = \tau \log \frac{1 + d_k}{1 - d_k}`, as in log BPR.
 
@@ -520,14 +427,14 @@ def softmax_loss(
         positive_scores: p, [B] (or any other shape)
         many_negative_scores: n, [K, B] or a sequence of K tensors [B]. A function that scores ids is refused:
             every negative has a gradient here, so none could be left out of the second scoring.
-        positive_items, negative_items, metadata, metadata_weights: partial credit; the items are ids, [B] and [K, B]
-        mask, weights: which pairs count, [B] bool, and how much each does, [B] of at least 0
-        negative_mask: which negatives are real, [K, B] bool; the others are none
+        positive_items, negative_items, metadata, metadata_weights: partial credit. The items are ids, [B] and [K, B].
+        mask, weights, negative_mask: which pairs count, [B] bool, how much each does, [B] of at least 0, and which
+            negatives are real, [K, B] bool
         batch_first: whether many negatives, their items and their mask are [B, K]
         temperature: :math:`\tau`, above 0. One that is learned divides the scores before the call.
         reduction: "mean", "sum" or "none" (one value per pair)
 
-    Arguments, result and errors in detail: :mod:`pairloss.pairs`.
+    Result, errors and all arguments in detail: :mod:`pairloss.pairs`.
 
     See Also:
         :func:`~pairloss.in_batch_softmax_loss`, against the other positives of a batch;
@@ -535,11 +442,10 @@ def softmax_loss(
         hardest; :func:`~pairloss.sample_negatives`; :class:`~pairloss.SoftmaxLoss`, the module.
 
     Source: Bengio and Senécal, IEEE Transactions on Neural Networks 19(4), 2008 (sampled softmax); van den Oord,
-    Li and Vinyals, 2018, arXiv 1807.03748 (InfoNCE); the partial credit, by soft targets, is ours.
+    Li and Vinyals, 2018, arXiv 1807.03748 (InfoNCE). The partial credit, by soft targets, is ours.
 
-    >>> loss = softmax_loss(torch.tensor([1.5]), torch.tensor([[1.0], [4.0], [1.49]]))
-    >>> f"{loss:.4f}"
-    '2.6932'
+    >>> softmax_loss(torch.tensor([1.5]), torch.tensor([[1.0], [4.0], [1.49]]))
+    tensor(2.6932)
     """
     checks.temperature(temperature)
     checks.no_function(MANY, many_negative_scores)
@@ -551,33 +457,28 @@ def softmax_loss(
 
 
 def pointwise_loss(
-    positive_scores: Tensor,
-    negative_scores: Tensor,
-    *,
-    mask: Tensor | None = None,
-    weights: Tensor | None = None,
-    reduction: Reduction = "mean",
-) -> Tensor:
+    positive_scores: Tensor, negative_scores: Tensor, *,
+    mask: Tensor | None = None, weights: Tensor | None = None, reduction: Reduction = "mean",
+) -> Tensor:  # fmt: skip
     r"""Each side on its own: the positive should score high, the negative low, whatever their difference.
 
     .. math:: \ell = 1 - \sigma(p) + \sigma(n)
 
     Args:
-        positive_scores, negative_scores: p and n, [B] each (or any other shape); the negatives may be [1, B]
+        positive_scores, negative_scores: p and n, [B] each (or any other shape). The negatives may be [1, B].
         mask, weights: which pairs count, [B] bool, and how much each does, [B] of at least 0
         reduction: "mean", "sum" or "none" (one value per pair)
 
-    Arguments, result and errors in detail: :mod:`pairloss.pairs`.
+    Result, errors and all arguments in detail: :mod:`pairloss.pairs`.
 
     See Also:
         :func:`~pairloss.bpr_loss`, which compares the two; :func:`~pairloss.logistic_loss`, the same idea
-        with a gradient that does not die out.
+        with a gradient that does not vanish.
 
     Source: Spotlight, ``spotlight.losses.pointwise_loss``.
 
-    >>> loss = pointwise_loss(torch.tensor([3.0]), torch.tensor([1.5]))
-    >>> f"{loss:.4f}"
-    '0.8650'
+    >>> pointwise_loss(torch.tensor([3.0]), torch.tensor([1.5]))
+    tensor(0.8650)
     """
     batch = checked(ONE, positive_scores, negative_scores, mask=mask, weights=weights, reduction=reduction)
     return batch.cost(terms.pointwise)
@@ -598,15 +499,11 @@ def _chosen(batch: Batch, choose: Callable[..., Any]) -> Batch:
     if choose is choose_semi_hard:
         return batch.against(semi_hard(batch.positive, batch.negative, batch.real))
     if choose is choose_first_violation:
-        rows, _, found = first_hit(batch.judged(violates), batch.real)
-        return batch.against(rows, found)
-    rows = choose(batch.candidates.detach())
-    checks.of_the_choice(rows, batch.negative)
-    return batch.against(rows.long())
-
-
-def _weighted_hinge(weight: Tensor, positive: Tensor, negative: Tensor, d: Tensor | float) -> Tensor:
-    return weight * terms.hinge(positive, negative, d)
+        row, _, found = first_hit(batch.judged(violates), batch.real)
+        return batch.against(row, found)
+    row = choose(batch.candidates.detach())
+    checks.of_the_choice(row, batch.negative)
+    return batch.against(row.long())
 
 
 def _rank_weight(kind: RankWeight, num_items: int, tries: Tensor, dtype: torch.dtype) -> Tensor:
