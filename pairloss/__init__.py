@@ -8,6 +8,7 @@ from pairloss import metrics as metrics
 from pairloss import terms as terms
 from pairloss.all_pairs import pairwise_hinge_loss
 from pairloss.choosing import choose_first_violation, choose_hardest, choose_semi_hard, take_negatives
+from pairloss.in_batch import in_batch_softmax_loss
 from pairloss.interactions import Interactions
 from pairloss.lambdarank import lambdarank_loss
 from pairloss.modules import (
@@ -18,7 +19,7 @@ from pairloss.modules import (
     LogBPRLoss,
     SoftmaxLoss,
     WARPLoss,
-)
+)  # fmt: skip
 from pairloss.pairs import (
     adaptive_bpr_loss,
     adaptive_hinge_loss,
@@ -29,7 +30,7 @@ from pairloss.pairs import (
     pointwise_loss,
     softmax_loss,
     warp_loss,
-)
+)  # fmt: skip
 from pairloss.partial_credit import ideal_difference_from_metadata
 from pairloss.ratings import logistic_loss, poisson_loss, regression_loss
 from pairloss.reduction import total_weight
@@ -38,36 +39,13 @@ from pairloss.sampling import sample_negatives
 __version__ = "0.1.0"
 
 __all__ = [
-    "pair_loss",
-    "bpr_loss",
-    "hinge_loss",
-    "log_bpr_loss",
-    "adaptive_bpr_loss",
-    "adaptive_hinge_loss",
-    "warp_loss",
-    "softmax_loss",
-    "ideal_difference_from_metadata",
-    "pointwise_loss",
-    "pairwise_hinge_loss",
-    "lambdarank_loss",
-    "logistic_loss",
-    "poisson_loss",
-    "regression_loss",
-    "sample_negatives",
-    "choose_hardest",
-    "choose_semi_hard",
-    "choose_first_violation",
-    "take_negatives",
-    "total_weight",
-    "Interactions",
-    "BPRLoss",
-    "HingeLoss",
-    "LogBPRLoss",
-    "AdaptiveBPRLoss",
-    "AdaptiveHingeLoss",
-    "WARPLoss",
-    "SoftmaxLoss",
-]
+    "pair_loss", "bpr_loss", "hinge_loss", "log_bpr_loss", "adaptive_bpr_loss", "adaptive_hinge_loss", "warp_loss",
+    "softmax_loss", "in_batch_softmax_loss", "ideal_difference_from_metadata", "pointwise_loss",
+    "pairwise_hinge_loss", "lambdarank_loss", "logistic_loss", "poisson_loss", "regression_loss",
+    "sample_negatives", "choose_hardest", "choose_semi_hard", "choose_first_violation", "take_negatives",
+    "total_weight", "Interactions",
+    "BPRLoss", "HingeLoss", "LogBPRLoss", "AdaptiveBPRLoss", "AdaptiveHingeLoss", "WARPLoss", "SoftmaxLoss",
+]  # fmt: skip
 
 _RENAMED = {
     "hardest_negatives": choose_hardest,

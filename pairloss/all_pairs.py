@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from pairloss import checks
 from pairloss.reduction import LIST_REDUCTIONS, ListReduction
-from pairloss.tensors import computed_in, extremes, usable, widest
+from pairloss.tensors import computed_in, dense_rank, extremes, widest
 
 
 def pairwise_hinge_loss(
@@ -69,10 +69,10 @@ def pairwise_hinge_loss(
     checks.number("margin", margin)
     checks.choice("power", power, (1, 2))
     checks.choice("reduction", reduction, LIST_REDUCTIONS)
-    rank = labels.long() if labels.dtype == torch.bool else _dense_rank(labels)
+    rank = labels.long() if labels.dtype == torch.bool else dense_rank(labels)
     digits = _digits(rank, labels.dtype)
     line = _line(scores.to(widest(scores.device)), float(margin))
-    group = None if groups is None else _dense_rank(groups) * (scores.shape[0] + 1)
+    group = None if groups is None else dense_rank(groups) * (scores.shape[0] + 1)
     total, pairs = line.value.new_zeros(()), torch.zeros((), dtype=torch.int64, device=scores.device)
     for digit in range(digits):
         # Two labels differ first in one binary digit of their ranks: there the higher has 1, the lower 0,
@@ -85,14 +85,6 @@ def pairwise_hinge_loss(
     if reduction == "mean":
         total = total / pairs.clamp(min=1)
     return total.to(computed_in(scores))
-
-
-def _dense_rank(values: Tensor) -> Tensor:
-    """0 for the smallest value, 1 for the next, …, [L] int64."""
-    ordered, order = usable(values.detach()).sort()
-    steps = torch.zeros_like(order)
-    steps[1:] = ordered[1:] != ordered[:-1]
-    return torch.zeros_like(order).scatter(0, order, steps.cumsum(0))
 
 
 def _digits(rank: Tensor, dtype: torch.dtype) -> int:
@@ -119,17 +111,6 @@ class _Line(NamedTuple):
     place: Tensor  # how many items of the line do not pass the bar
     delta: Tensor  # 0, with the gradient of a finite score
 
-    def at(self, index: Tensor) -> "_Line":
-        """Part of the line, or the line in another order."""
-        return _Line(
-            self.order[index],
-            self.value[index],
-            self.bar[index],
-            self.error[index],
-            self.place[index],
-            self.delta[index],
-        )
-
 
 def _line(s: Tensor, margin: float) -> _Line:
     value, order = s.detach().sort(stable=True)
@@ -154,7 +135,7 @@ def _binary_hinge(
     if segment is not None:
         ordered, by_segment = segment[line.order].sort(stable=True)
         start, end = torch.searchsorted(ordered, ordered), torch.searchsorted(ordered, ordered, right=True)
-        line = line.at(by_segment)
+        line = _Line(*(part[by_segment] for part in line))
         # Whole numbers say where items stand and bars belong: by segment, and there by their place on the line.
         first = torch.searchsorted(start * (length + 1) + by_segment, start * (length + 1) + line.place)
     begin = None if segment is None else start

@@ -96,17 +96,14 @@ def checked(
 ) -> Batch:
     """All that a loss is given as a batch; ``called`` is the name of its negatives, and says how many there may be."""
     checks.flag("batch_first", batch_first)
-    checks.positive_scores(positive)
+    checks.scores("positive_scores", positive)
     items, real = rows_first(negative_items, batch_first), rows_first(negative_mask, batch_first)
-    score = negatives if callable(negatives) and called != ONE else None
-    if score is not None:
-        checks.items_to_score(called, items)
-        rows: Any = items
-    elif isinstance(negatives, (list, tuple)):
+    score = negatives if called != ONE and callable(negatives) else None
+    if isinstance(negatives, (list, tuple)):
         checks.sequence(called, negatives)
-        rows = torch.stack(tuple(negatives))
+        rows: Any = torch.stack(tuple(negatives))
     else:
-        rows = rows_first(negatives, batch_first)
+        rows = items if score else rows_first(negatives, batch_first)
     if called == ONE:
         rows, items = _one_row(rows, positive), _one_row(items, positive)
     checks.negatives(called, rows, positive, score is not None)
@@ -114,7 +111,10 @@ def checked(
     reducer = Reducer(mask, weights, squared, reduction)
     reducer.check(positive)
     checks.metadata(metadata, metadata_weights)
-    checks.items(positive_items, items, metadata, positive, rows, called)
+    checks.item_ids(positive_items, items, needed=bool(metadata))
+    if positive_items is not None and items is not None:
+        checks.beside("positive_items", positive_items, positive, "positive_scores", positive.shape)
+        checks.beside("negative_items", items, rows, called, rows.shape)
     counts = reducer.which_count(real)
     if score is not None:
         if counts is not None:  # ids of what does not count may be any number
@@ -145,10 +145,9 @@ def _all_scores(score: ScoreFunction, items: Tensor, batch_first: bool) -> Tenso
         return scored(items) if len(parts) == 1 else torch.cat([scored(part).clone() for part in parts])
 
 
-def _scored(scores: Any, items: Tensor) -> Tensor:
+def _scored(scores: Tensor, items: Tensor) -> Tensor:
     """``scores`` is what a scoring function made of ``items``."""
     checks.scored(scores, items)
-    assert isinstance(scores, Tensor)  # what was just checked
     return scores
 
 

@@ -1,8 +1,8 @@
 """Argument checks: each raises before any arithmetic and says what was given, what was expected and why.
 
-A wrong type or dtype is a TypeError, everything else a ValueError. Shapes, dtypes and devices are
-always checked. Values are read only where that costs nothing but time: on the CPU, outside
-``torch.compile`` and ``vmap``. On a GPU nothing waits for a check.
+A wrong type or dtype is a TypeError, everything else a ValueError. Shapes, dtypes and devices are always checked.
+Values are read only where that costs nothing but time: on the CPU, outside ``torch.compile`` and ``vmap``. On a GPU
+nothing waits for a check.
 """
 
 import math
@@ -17,7 +17,9 @@ from torch.masked import MaskedTensor
 from pairloss.tensors import FLOATS, INTEGERS, REAL, dense, extremes, readable, usable
 
 MOST = 2**63 - 1  # what an int64 can hold
-MOST_FLOAT = int(torch.finfo(torch.float64).max)
+MOST_FLOAT = torch.finfo(torch.float64).max
+INT: Any = (Integral, torch.SymInt)
+REAL_NUMBER: Any = Real  # for mypy these two cannot be compared
 
 
 def tensor(name: str, value: Any, kind: str, dtypes: Sequence[torch.dtype], other: str = "") -> None:
@@ -32,12 +34,19 @@ def tensor(name: str, value: Any, kind: str, dtypes: Sequence[torch.dtype], othe
         raise TypeError(f"{name} must be {kind}, got {value.dtype}")
 
 
-def _scores(name: str, value: Any, other: str = "") -> None:
+def scores(name: str, value: Any, other: str = "") -> None:
+    """``value`` is a floating tensor."""
     tensor(name, value, "floating (float16, bfloat16, float32 or float64)", FLOATS, other)
 
 
-def _ids(name: str, value: Any) -> None:
+def ids(name: str, value: Any) -> None:
+    """``value`` is an integer tensor."""
     tensor(name, value, "integer ids", INTEGERS)
+
+
+def bools(name: str, value: Any) -> None:
+    """``value`` is a bool tensor."""
+    tensor(name, value, "bool", [torch.bool])
 
 
 def beside(name: str, value: Tensor, other: Tensor, other_name: str, shape: Sequence[int]) -> None:
@@ -73,8 +82,14 @@ def _hint(name: str, got: list[int], expected: list[int]) -> str:
 
 def _outside(values: Tensor, low: float, high: float) -> tuple[float, float] | None:
     """The lowest and highest of ``values`` where one of them is not within the bounds, as far as it can be read."""
-    ends = extremes(values)
+    ends = extremes(usable(values))
     return ends if ends is not None and not (low <= ends[0] and ends[1] <= high) else None
+
+
+def within(subject: str, values: Tensor, number: int, of: str = "") -> None:
+    """``values`` are from 0 to ``number`` - 1, as far as they can be read."""
+    if ends := _outside(values, 0, number - 1):
+        raise ValueError(f"{subject} from {ends[0]} to {ends[1]}; expected 0 to {number - 1}{of}")
 
 
 def true(condition: Tensor) -> bool:
@@ -85,15 +100,10 @@ def true(condition: Tensor) -> bool:
         return False
 
 
-def positive_scores(positive: Any) -> None:
-    """``positive`` is one floating score per pair, of any shape."""
-    _scores("positive_scores", positive)
-
-
 def sequence(name: str, rows: Sequence[Any]) -> None:
     """``rows`` are K tensors of scores [B], of one shape and on one device, K ≥ 1."""
     for k, row in enumerate(rows):
-        _scores(f"{name}[{k}]", row)
+        scores(f"{name}[{k}]", row)
         if row.shape != rows[0].shape or row.device != rows[0].device:
             shapes = [f"{list(row.shape)} on {row.device}" for row in rows if isinstance(row, Tensor)]
             raise ValueError(
@@ -103,40 +113,15 @@ def sequence(name: str, rows: Sequence[Any]) -> None:
         raise ValueError(f"{name} is empty; expected K tensors [B] with K of at least 1")
 
 
-def rows(many: Any, name: str = "many_negative_scores") -> None:
-    """``many`` are floating, [K, B], K ≥ 1."""
-    _scores(name, many)
-    at_least_one_row(name, many)
-
-
-def at_least_one_row(name: str, many: Tensor) -> None:
-    """``many`` is [K, B] with K ≥ 1."""
+def rows(name: str, many: Tensor) -> None:
+    """``many`` is [K, B], K ≥ 1."""
     if many.ndim == 0 or many.shape[0] == 0:
         raise ValueError(f"{name} has shape {list(many.shape)}; expected [K, B] with K of at least 1")
 
 
-def negatives(name: str, values: Any, positive: Tensor, are_ids: bool) -> None:
-    """``values`` are scores, or ids to score: one for each of ``positive``, K, or either, as ``name`` says."""
-    name = "negative_items" if are_ids else name
-    (_ids if are_ids else _scores)(name, values)
-    if name == "negative_scores" or (name == "negatives" and values.ndim == positive.ndim):
-        beside(name, values, positive, "positive_scores", positive.shape)
-    else:
-        at_least_one_row(name, values)
-        columns(name, values, positive)
-
-
-def no_function(name: str, many: Any) -> None:
-    """``many`` is no scoring function, for a loss in which all K negatives have a gradient."""
-    if callable(many):
-        raise TypeError(
-            f"{name} was a function; expected scores, [K, B]: every negative has a gradient here, so "
-            "scoring all of them without gradients first would save nothing"
-        )
-
-
 def columns(name: str, many: Tensor, positive: Tensor, positive_name: str = "positive_scores") -> None:
-    """``many`` is [K, B] with a column for each entry of ``positive`` [B]."""
+    """``many`` is [K, B], K ≥ 1, with a column for each entry of ``positive`` [B]."""
+    rows(name, many)
     if many.ndim == positive.ndim:  # asked first: torch.export would remember whether K equalled B
         hint = ""
         if positive.ndim == 2 and positive.shape[1] == 1:
@@ -154,16 +139,31 @@ def columns(name: str, many: Tensor, positive: Tensor, positive_name: str = "pos
     _same_device(name, many, positive_name, positive)
 
 
-def items_to_score(name: str, items: Any) -> None:
-    """``items`` are there, which a scoring function needs."""
-    if items is None:
+def negatives(name: str, values: Any, positive: Tensor, are_ids: bool) -> None:
+    """``values`` are scores, or ids to score: one for each of ``positive``, K, or either, as ``name`` says."""
+    if are_ids and values is None:
         raise ValueError(f"negative_items was None; to score {name} by a function, give their ids, [K, B]")
+    name = "negative_items" if are_ids else name
+    (ids if are_ids else scores)(name, values)
+    if name == "negative_scores" or (name == "negatives" and values.ndim == positive.ndim):
+        beside(name, values, positive, "positive_scores", positive.shape)
+    else:
+        columns(name, values, positive)
 
 
-def scored(scores: Any, items: Tensor) -> None:
-    """``scores`` is what a scoring function made of ``items``: floating, one for each."""
-    _scores("many_negative_scores(ids)", scores)
-    beside("many_negative_scores(ids)", scores, items, "ids", items.shape)
+def no_function(name: str, many: Any) -> None:
+    """``many`` is no scoring function, for a loss in which all K negatives have a gradient."""
+    if callable(many):
+        raise TypeError(
+            f"{name} was a function; expected scores, [K, B]: every negative has a gradient here, so "
+            "scoring all of them without gradients first would save nothing"
+        )
+
+
+def scored(found: Any, items: Tensor) -> None:
+    """``found`` is what a scoring function made of ``items``: floating, one for each."""
+    scores("many_negative_scores(ids)", found)
+    beside("many_negative_scores(ids)", found, items, "ids", items.shape)
 
 
 def of_the_term(loss: Any, positive: Tensor, negative: Tensor) -> None:
@@ -193,44 +193,35 @@ def of_the_choice(index: Any, many: Tensor) -> None:
             f"expected {list(many.shape[1:])}, one row for each positive"
         )
     _same_device("what choose returned", index, "the negatives", many)
-    if ends := _outside(usable(index), 0, many.shape[0] - 1):
-        raise ValueError(f"choose returned rows from {ends[0]} to {ends[1]}; expected 0 to {many.shape[0] - 1}")
+    within("choose returned rows", index, many.shape[0])
 
 
 def negative_mask(mask: Any, many: Tensor, name: str = "many_negative_scores") -> None:
     """``mask`` is None or bool [K, B], like ``many``."""
     if mask is not None:
-        tensor("negative_mask", mask, "bool", [torch.bool])
+        bools("negative_mask", mask)
         beside("negative_mask", mask, many, name, many.shape)
 
 
-def chosen(rows: Any, index: Any) -> None:
-    """``index`` [B] names a row of ``rows`` [K, B] in each column."""
-    tensor("rows", rows, "real numbers or bool", REAL)
-    at_least_one_row("rows", rows)
-    _ids("index", index)
-    beside("index", index, rows, "rows", rows.shape[1:])
-    if ends := _outside(usable(index), 0, rows.shape[0] - 1):
-        raise ValueError(f"index holds rows from {ends[0]} to {ends[1]}; expected 0 to {rows.shape[0] - 1}")
-
-
-def negative_mask_alone(mask: Any, positive: Tensor) -> None:
-    """``mask`` is bool, [K, B] for ``positive`` [B]."""
-    tensor("negative_mask", mask, "bool", [torch.bool])
-    at_least_one_row("negative_mask", mask)
-    columns("negative_mask", mask, positive)
+def chosen(table: Any, index: Any) -> None:
+    """``index`` [B] names a row of ``table`` [K, B] in each column."""
+    tensor("rows", table, "real numbers or bool", REAL)
+    rows("rows", table)
+    ids("index", index)
+    beside("index", index, table, "rows", table.shape[1:])
+    within("index holds rows", index, table.shape[0])
 
 
 def mask_and_weights(mask: Any, weights: Any, positive: Tensor) -> None:
     """``mask`` is None or bool [B]; ``weights`` is None or numbers ≥ 0, [B]."""
     if mask is not None:
-        tensor("mask", mask, "bool", [torch.bool])
+        bools("mask", mask)
         beside("mask", mask, positive, "positive_scores", positive.shape)
     if weights is not None:
         tensor("weights", weights, "numbers (to leave pairs out, use mask)", FLOATS + INTEGERS)
         beside("weights", weights, positive, "positive_scores", positive.shape)
         none_below_0("weights", weights)
-        if readable(weights) and true((weights == float("inf")).any()):
+        if readable(weights) and true((weights == math.inf).any()):
             raise ValueError("weights must be finite; the largest is inf")
 
 
@@ -251,13 +242,8 @@ def choice(name: str, value: Any, allowed: Sequence[Any]) -> None:
 
 def num_items(value: Any, needed: bool = False) -> None:
     """``value`` counts the items, an int of at least 1, or is None where it is not read."""
-    if value is None and not needed:
-        return
-    if not isinstance(value, (Integral, torch.SymInt)) or isinstance(value, bool):
-        hint = "; a mask goes by its name, mask=…" if isinstance(value, Tensor) else ""
-        raise TypeError(f"num_items must be an int, got {type(value).__name__}{hint}")
-    if not 1 <= (value if isinstance(value, torch.SymInt) else int(value)) <= MOST:
-        raise ValueError(f"num_items was {_short(value)}; expected at least 1 and at most 2**63 - 1")
+    if value is not None or needed:
+        count("num_items", value, 1, of_a_tensor="; a mask goes by its name, mask=…")
 
 
 def temperature(value: Any) -> None:
@@ -273,6 +259,8 @@ def function(name: str, value: Any) -> None:
 
 def metadata(tables: Any, weights: Any) -> None:
     """``tables`` and ``weights`` have the same keys; tables share N, weights are ≥ 0 and sum to at most 1."""
+    if tables is None and weights is None:
+        return
     for name, value in (("metadata", tables), ("metadata_weights", weights)):
         if value is not None and not isinstance(value, dict):
             raise TypeError(f"{name} must be a dict, got {type(value).__name__}")
@@ -308,27 +296,18 @@ def metadata(tables: Any, weights: Any) -> None:
         length = table.shape[0]
 
 
-def items(
-    positive: Any, negative: Any, tables: Any, positive_scores: Tensor, negative_scores: Tensor, scores_name: str
-) -> None:
-    """Item ids are integers in the shapes of the scores, and there where there is metadata."""
-    for name, ids in (("positive_items", positive), ("negative_items", negative)):
-        if ids is not None:
-            _ids(name, ids)
-        elif tables:
+def item_ids(positive: Any, negative: Any, needed: bool) -> None:
+    """Item ids are integers, and there where they are ``needed``."""
+    for name, value in (("positive_items", positive), ("negative_items", negative)):
+        if value is not None:
+            ids(name, value)
+        elif needed:
             raise ValueError(f"{name} was None; metadata needs the ids of both items of each pair")
-    if positive is None or negative is None:
-        return
-    beside("positive_items", positive, positive_scores, "positive_scores", positive_scores.shape)
-    beside("negative_items", negative, negative_scores, scores_name, negative_scores.shape)
 
 
 def two_sides(positive: Any, negative: Any) -> None:
     """Ids of positives and negatives, of one shape or with K negatives for each positive."""
-    for name, ids in (("positive_items", positive), ("negative_items", negative)):
-        if ids is None:
-            raise ValueError(f"{name} was None; metadata needs the ids of both items of each pair")
-        _ids(name, ids)
+    item_ids(positive, negative, needed=True)
     if negative.ndim == positive.ndim + 1:
         columns("negative_items", negative, positive, "positive_items")
     else:
@@ -337,35 +316,22 @@ def two_sides(positive: Any, negative: Any) -> None:
 
 def rows_of_tables(positive: Tensor, negative: Tensor, tables: dict[str, Tensor]) -> None:
     """Item ids lie on the device of the metadata and name its rows."""
-    for name, table in tables.items():
-        if table.device != positive.device:
-            raise ValueError(
-                f"metadata[{name!r}] is on {table.device} but positive_items on {positive.device}; "
-                "move the table to the device of the items and scores"
-            )
-        for ids_name, ids in (("positive_items", positive), ("negative_items", negative)):
-            if ends := _outside(ids, 0, table.shape[0] - 1):
-                raise ValueError(
-                    f"{ids_name} holds ids from {ends[0]} to {ends[1]}; "
-                    f"expected 0 to {table.shape[0] - 1}, the rows of the metadata"
-                )
-        return  # all tables have as many rows
+    name, table = next(iter(tables.items()))  # all have as many rows
+    if table.device != positive.device:
+        raise ValueError(
+            f"metadata[{name!r}] is on {table.device} but positive_items on {positive.device}; "
+            "move the table to the device of the items and scores"
+        )
+    within("positive_items holds ids", positive, table.shape[0], ", the rows of the metadata")
+    within("negative_items holds ids", negative, table.shape[0], ", the rows of the metadata")
 
 
-def ids_of(name: str, ids: Any, number: int) -> None:
-    """``ids`` [n] are integers from 0 to ``number`` - 1."""
-    _ids(name, ids)
-    if ids.ndim != 1:
-        raise ValueError(f"{name} has shape {list(ids.shape)}; expected one dimension, [n]")
-    if ends := _outside(usable(ids), 0, number - 1):
-        raise ValueError(f"{name} holds ids from {ends[0]} to {ends[1]}; expected 0 to {number - 1}")
-
-
-def ratings(observed: Any, predicted: Any) -> None:
-    """``observed`` and ``predicted`` ratings have one shape and lie on one device."""
-    _scores("predicted_ratings", predicted)
-    tensor("observed_ratings", observed, "real numbers or bool", REAL)
-    beside("observed_ratings", observed, predicted, "predicted_ratings", predicted.shape)
+def ids_of(name: str, value: Any, number: int) -> None:
+    """``value`` [n] are integers from 0 to ``number`` - 1."""
+    ids(name, value)
+    if value.ndim != 1:
+        raise ValueError(f"{name} has shape {list(value.shape)}; expected one dimension, [n]")
+    within(f"{name} holds ids", value, number)
 
 
 def only_values(name: str, values: Tensor, allowed: tuple[int, ...]) -> None:
@@ -391,49 +357,49 @@ def above_zero(name: str, values: Tensor, hint: str) -> None:
         raise ValueError(f"{name} go down to {values.min().item():g}; expected all above 0: {hint}")
 
 
-def listed(scores: Any, labels: Any, groups: Any) -> None:
-    """``scores``, ``labels`` and, if given, ``groups`` are of one shape [L]; labels are finite and ≥ 0."""
-    _scores("scores", scores)
-    if scores.ndim != 1:
+def listed(values: Any, labels: Any, groups: Any) -> None:
+    """Scores, ``labels`` and, if given, ``groups`` are of one shape [L]; labels are finite and ≥ 0."""
+    scores("scores", values)
+    if values.ndim != 1:
         raise ValueError(
-            f"scores has shape {list(scores.shape)}; expected one dimension, [L]; for several lists use groups"
+            f"scores has shape {list(values.shape)}; expected one dimension, [L]; for several lists use groups"
         )
     tensor("labels", labels, "real numbers or bool", REAL)
-    beside("labels", labels, scores, "scores", scores.shape)
-    if ends := _outside(usable(labels), 0, float("inf")):
+    beside("labels", labels, values, "scores", values.shape)
+    if ends := _outside(labels, 0, MOST_FLOAT):
         if math.isnan(ends[0]):
             raise ValueError("labels hold NaN; expected numbers of at least 0")
-        raise ValueError(f"labels go down to {ends[0]:g}; expected none below 0")
-    if (ends := extremes(usable(labels))) and ends[1] == float("inf"):
+        if ends[0] < 0:
+            raise ValueError(f"labels go down to {ends[0]:g}; expected none below 0")
         raise ValueError("labels go up to inf; expected finite numbers")
     if groups is not None:
-        _ids("groups", groups)
-        beside("groups", groups, scores, "scores", scores.shape)
+        ids("groups", groups)
+        beside("groups", groups, values, "scores", values.shape)
 
 
-def number(name: str, value: Any, above_0: bool = False, at_most: float = float("inf"), of_a_tensor: str = "") -> None:
+def number(name: str, value: Any, above_0: bool = False, at_most: float = math.inf, of_a_tensor: str = "") -> None:
     """``value`` is a finite number, at least 0 or above 0, and at most ``at_most``."""
-    if not isinstance(value, Real) or isinstance(value, bool):
+    if not isinstance(value, REAL_NUMBER) or isinstance(value, bool):
         hint = of_a_tensor if isinstance(value, Tensor) else ""
         raise TypeError(f"{name} must be a float, got {type(value).__name__}{hint}")
     # An int may be beyond every float.
-    plain = float(value) if not isinstance(value, Integral) or abs(int(value)) <= MOST_FLOAT else float("inf")
-    if not 0 <= plain <= at_most or plain == float("inf") or (above_0 and plain == 0):
+    if not 0 <= value <= min(at_most, MOST_FLOAT) or (above_0 and value == 0):
         bound = f"{'above' if above_0 else 'of at least'} 0{_and_at_most(at_most)}"
         raise ValueError(f"{name} was {_short(value)}; expected a finite number {bound}")
 
 
-def count(name: str, value: Any, at_least: int, at_most: int = MOST) -> None:
+def count(name: str, value: Any, at_least: int, at_most: int = MOST, of_a_tensor: str = "") -> None:
     """``value`` is an int from ``at_least`` to ``at_most``."""
-    if not isinstance(value, Integral) or isinstance(value, bool):
-        raise TypeError(f"{name} must be an int, got {type(value).__name__}")
-    if not at_least <= int(value) <= at_most:
-        bound = _and_at_most(at_most) if int(value) > at_most or at_most < MOST else ""
+    if not isinstance(value, INT) or isinstance(value, bool):
+        hint = of_a_tensor if isinstance(value, Tensor) else ""
+        raise TypeError(f"{name} must be an int, got {type(value).__name__}{hint}")
+    if not at_least <= value <= at_most:
+        bound = _and_at_most(at_most) if value > at_most or at_most < MOST else ""
         raise ValueError(f"{name} was {_short(value)}; expected at least {at_least}{bound}")
 
 
 def _and_at_most(bound: float) -> str:
-    return "" if bound == float("inf") else f" and at most {bound}"
+    return "" if bound == math.inf else f" and at most {bound}"
 
 
 def _short(value: Any) -> str:
@@ -441,9 +407,37 @@ def _short(value: Any) -> str:
     return f"an int of {value.bit_length()} bits" if isinstance(value, int) and abs(value) > 10**40 else str(value)
 
 
+def in_batch(values: Any, users: Any, items: Any, log_q: Any, mask: Any, tables: Any) -> None:
+    """Scores are [B, C], C ≥ B and C ≥ 1; ``users`` are [B], ``items`` and ``log_q`` [C], ``mask`` is [B, C]."""
+    scores("scores", values)
+    if values.ndim != 2 or values.shape[1] < max(values.shape[0], 1):
+        raise ValueError(
+            f"scores has shape {list(values.shape)}; expected [B, B + M], a row for each user, and a column for the "
+            "positive of each, in the same order, and for each of M more negatives"
+        )
+    if users is not None:
+        ids("users", users)
+        beside("users", users, values, "scores", values.shape[:1])
+    if items is not None:
+        ids("items", items)
+        beside("items", items, values, "scores", values.shape[1:])
+    elif tables:
+        raise ValueError("items was None; metadata needs the ids of the items in all columns")
+    if log_q is not None:
+        scores("log_q", log_q)
+        beside("log_q", log_q, values, "scores", values.shape[1:])
+        if ends := _outside(log_q, -MOST_FLOAT, 0):
+            raise ValueError(
+                f"log_q goes from {ends[0]:g} to {ends[1]:g}; expected logs of probabilities, finite and at most 0"
+            )
+    if mask is not None:
+        bools("negative_mask", mask)
+        beside("negative_mask", mask, values, "scores", values.shape)
+
+
 def sampling(users: Any, interactions: Any, num_negatives: Any, weights: Any) -> None:
     """``users`` [B] are rows of ``interactions`` [U, N]; ``num_negatives`` is at least 1, ``weights`` are [N]."""
-    _ids("positive_users", users)
+    ids("positive_users", users)
     if not isinstance(interactions, Tensor):
         raise TypeError(
             f"interactions must be a torch.Tensor or pairloss.Interactions, got {type(interactions).__name__}"
@@ -464,24 +458,20 @@ def sampling(users: Any, interactions: Any, num_negatives: Any, weights: Any) ->
         )
     _same_device("interactions", interactions, "positive_users", users)
     count("num_negatives", num_negatives, 1)
-    dense = interactions.layout == torch.strided
-    if dense and interactions.is_floating_point() and readable(interactions) and true(interactions.isnan().any()):
+    is_dense = interactions.layout == torch.strided
+    if is_dense and interactions.is_floating_point() and readable(interactions) and true(interactions.isnan().any()):
         raise ValueError("interactions holds NaN; expected 0 where there was none and another number where there was")
-    if ends := _outside(usable(users), 0, interactions.shape[0] - 1):
-        raise ValueError(
-            f"positive_users holds ids from {ends[0]} to {ends[1]}; "
-            f"expected 0 to {interactions.shape[0] - 1}, the rows of interactions"
-        )
+    within("positive_users holds ids", users, interactions.shape[0], ", the rows of interactions")
     if weights is not None:
         tensor("weights", weights, "numbers, one per item", FLOATS + INTEGERS)
         beside("weights", weights, interactions, "interactions", interactions.shape[1:])
-        if ends := _outside(usable(weights), 0, torch.finfo(torch.float64).max):
+        if ends := _outside(weights, 0, MOST_FLOAT):
             raise ValueError(f"weights go from {ends[0]:g} to {ends[1]:g}; expected finite numbers of at least 0")
 
 
 def not_everything(users: Tensor, left: Tensor) -> None:
     """Each of ``users`` has at least one item ``left`` to sample, as far as that can be read."""
-    if _outside(left, 1, float("inf")):
+    if _outside(left, 1, math.inf):
         user = users[left < 1][0].item()
         raise ValueError(
             f"positive_users holds {user}, who has interacted with every item; expected one item left "
@@ -489,11 +479,11 @@ def not_everything(users: Tensor, left: Tensor) -> None:
         )
 
 
-def ranking(scores: Any, tables: dict[str, Tensor]) -> Tensor:
-    """``scores`` are a function or floating, [U, N], and all ``tables`` are [U, N]. One of the tensors comes back."""
-    if not callable(scores):
-        _scores("scores", scores, " or a function from user ids to scores")
-        tables = {"scores": scores, **tables}
+def ranking(values: Any, tables: dict[str, Tensor]) -> Tensor:
+    """``values`` are a function or scores, [U, N], and all ``tables`` are [U, N]. One of the tensors comes back."""
+    if not callable(values):
+        scores("scores", values, " or a function from user ids to scores")
+        tables = {"scores": values, **tables}
     elif not tables:
         raise ValueError("exclude was None; to rank by a function, give what to exclude, [U, N], for its shape")
     (first, like), *others = tables.items()
@@ -504,10 +494,10 @@ def ranking(scores: Any, tables: dict[str, Tensor]) -> Tensor:
     return like
 
 
-def scores_of(users: Tensor, scores: Any, excluded: Tensor) -> None:
-    """``scores`` [u, N] of ``users`` [u] are floating and (on the CPU) no NaN, but where ``excluded``."""
-    _scores("scores(users)", scores)
-    beside("scores(users)", scores, users, "users", excluded.shape)
-    if readable(scores) and true((missing := scores.isnan() & ~excluded).any()):
+def scores_of(users: Tensor, values: Any, excluded: Tensor) -> None:
+    """``values`` [u, N] of ``users`` [u] are floating and (on the CPU) no NaN, except where ``excluded``."""
+    scores("scores(users)", values)
+    beside("scores(users)", values, users, "users", excluded.shape)
+    if readable(values) and true((missing := values.isnan() & ~excluded).any()):
         user = users[missing.any(1)][0].item()
         raise ValueError(f"scores hold NaN for user {user}; expected a number for each item that is not excluded")

@@ -61,7 +61,8 @@ def choose_hardest(
     tensor([1, 0])
     """
     many, negative_mask = rows_first(many_negative_scores, batch_first), rows_first(negative_mask, batch_first)
-    checks.rows(many)
+    checks.scores("many_negative_scores", many)
+    checks.rows("many_negative_scores", many)
     checks.negative_mask(negative_mask, many)
     return highest(many, negative_mask)
 
@@ -97,8 +98,8 @@ def choose_semi_hard(
     tensor([1, 1])
     """
     many, negative_mask = rows_first(many_negative_scores, batch_first), rows_first(negative_mask, batch_first)
-    checks.positive_scores(positive_scores)
-    checks.rows(many)
+    checks.scores("positive_scores", positive_scores)
+    checks.scores("many_negative_scores", many)
     checks.columns("many_negative_scores", many, positive_scores)
     checks.negative_mask(negative_mask, many)
     return semi_hard(positive_scores, many, negative_mask)
@@ -131,7 +132,8 @@ def choose_first_violation(
     (tensor([1, 2]), tensor([2, 3]), tensor([ True, False]))
     """
     margins, negative_mask = rows_first(margins, batch_first), rows_first(negative_mask, batch_first)
-    checks.rows(margins, "margins")
+    checks.scores("margins", margins)
+    checks.rows("margins", margins)
     checks.negative_mask(negative_mask, margins, "margins")
     return first_hit((margins <= 0).logical_not_(), negative_mask)
 

@@ -65,7 +65,7 @@ class Interactions:
             raise ValueError(f"titles has {len(self.titles)} entries; expected {self.num_items}, one per item")
         if self.genres is not None:
             names = self.genre_names or []
-            checks.tensor("genres", self.genres, "bool", [torch.bool])
+            checks.bools("genres", self.genres)
             checks.beside("genres", self.genres, self.items, "items", [self.num_items, len(names)])
         if self.utilities is not None:
             checks.tensor("utilities", self.utilities, "real numbers", REAL)

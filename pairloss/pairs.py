@@ -91,7 +91,7 @@ def pair_loss(
 ) -> Tensor:  # fmt: skip
     r"""A loss composed from its words: a pair term, and a choice of the negative.
 
-    .. math:: \ell = 	ext{term}(p, n_c, d_c), \qquad c = 	ext{choose}(n_1, \dots, n_K)
+    .. math:: \ell = \text{term}(p, n_c, d_c), \qquad c = \text{choose}(n_1, \dots, n_K)
 
     Every named loss on pairs is such a sentence. A new one takes a line or two.
 
@@ -323,7 +323,18 @@ def adaptive_hinge_loss(
     with p the score of the positive, :math:`n_k` the score of its k-th negative and :math:`d_k` the difference
     that the two should reach, 1 without metadata. Partial credit is that of the chosen negative.
 
-    Args: as in :func:`~pairloss.adaptive_bpr_loss`.
+    Args:
+        positive_scores: p, [B] (or any other shape)
+        many_negative_scores: n, [K, B] or a sequence of K tensors [B], or a function that scores ids
+        num_items: not read, taken so that one training loop can call any loss of Collie
+        positive_items, negative_items, metadata, metadata_weights: partial credit. The items are ids, [B] and
+            [K, B]. Those of the negatives are needed with a function, too.
+        mask, weights, negative_mask: which pairs count, [B] bool, how much each does, [B] of at least 0, and which
+            negatives are real, [K, B] bool
+        batch_first: whether many negatives, their items and their mask are [B, K]
+        hardest_by: "score", or "violation" for the largest :math:`n_k + d_k`, so that a related negative
+            does not hide a worse unrelated one. Without metadata both agree.
+        squared, reduction: :math:`\ell + \ell^2` or :math:`\ell`, as "mean", "sum" or "none" (one value per pair)
 
     Result, errors and all arguments in detail: :mod:`pairloss.pairs`.
 

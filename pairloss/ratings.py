@@ -8,7 +8,7 @@ import torch
 from torch.nn import functional
 
 from pairloss import checks
-from pairloss.tensors import computed_in, usable
+from pairloss.tensors import REAL, computed_in, usable
 
 
 def logistic_loss(observed_ratings: torch.Tensor, predicted_ratings: torch.Tensor) -> torch.Tensor:
@@ -100,7 +100,9 @@ def regression_loss(observed_ratings: torch.Tensor, predicted_ratings: torch.Ten
 
 
 def _ratings(observed: torch.Tensor, predicted: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    checks.ratings(observed, predicted)
+    checks.scores("predicted_ratings", predicted)
+    checks.tensor("observed_ratings", observed, "real numbers or bool", REAL)
+    checks.beside("observed_ratings", observed, predicted, "predicted_ratings", predicted.shape)
     dtype = computed_in(predicted)
     return usable(observed).to(dtype), predicted.to(dtype)
 

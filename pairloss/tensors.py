@@ -52,6 +52,14 @@ def at(rows: Tensor, index: Tensor) -> Tensor:
     return rows.reshape(-1).index_select(0, index.reshape(-1) * index.numel() + place).reshape(index.shape)
 
 
+def dense_rank(values: Tensor) -> Tensor:
+    """0 for the smallest value, 1 for the next, …, [L] int64."""
+    ordered, order = usable(values.detach()).sort()
+    steps = torch.zeros_like(order)
+    steps[1:] = ordered[1:] != ordered[:-1]
+    return torch.zeros_like(order).scatter(0, order, steps.cumsum(0))
+
+
 def readable(values: Tensor) -> bool:
     """Whether a look at ``values`` costs nothing but time: on the CPU, not while compiling."""
     return values.device.type == "cpu" and not torch.compiler.is_compiling()

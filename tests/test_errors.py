@@ -385,7 +385,7 @@ def test_a_mask_in_spotlights_place_is_named(name):
             getattr(pairloss, name)(*scores, wrong)
         assert ("mask=" in str(caught.value)) == (got == "Tensor")
     for wrong in (0, -1, 2**63, 2**70, 10**400):
-        with pytest.raises(ValueError, match=r"num_items was .*; expected at least 1 and at most"):
+        with pytest.raises(ValueError, match=r"num_items was .*; expected at least 1"):
             getattr(pairloss, name)(*scores, wrong)
     assert getattr(pairloss, name)(*scores, 2**63 - 1).isfinite()
 

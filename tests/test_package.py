@@ -87,6 +87,7 @@ def test_modules_import_one_way():
         "partial_credit",
         "batch",
         "pairs",
+        "in_batch",
         "all_pairs",
         "lambdarank",
         "ratings",
