@@ -16,14 +16,9 @@ from pairloss.tensors import computed_in, dense_rank, extremes, widest
 
 
 def pairwise_hinge_loss(
-    scores: Tensor,
-    labels: Tensor,
-    *,
-    groups: Tensor | None = None,
-    margin: float = 1.0,
-    power: Literal[1, 2] = 1,
+    scores: Tensor, labels: Tensor, *, groups: Tensor | None = None, margin: float = 1.0, power: Literal[1, 2] = 1,
     reduction: ListReduction = "mean",
-) -> Tensor:
+) -> Tensor:  # fmt: skip
     r"""Hinge, or its square, over all pairs of a list: exact, without the table of all pairs.
 
     .. math:: L = \sum_{y_i > y_j} \max(0, m - s_i + s_j)^q
@@ -48,14 +43,11 @@ def pairwise_hinge_loss(
     Returns:
         A scalar, float32 (float64 for float64 scores); 0 where there is no pair.
 
-    Raises:
-        TypeError: for a wrong type or dtype
-        ValueError: for shapes or devices that differ, a margin below 0, another power, an unknown reduction
-            and (on the CPU) labels that are not finite numbers of at least 0
+    Raises: TypeError for a wrong type or dtype, ValueError for shapes or devices that differ, a margin below 0, another
+    power, an unknown reduction and (on the CPU) labels that are not finite numbers of at least 0.
 
-    See Also:
-        :func:`~pairloss.hinge_loss`, over sampled pairs; :func:`~pairloss.lambdarank_loss`, which weighs pairs
-        by what they do at the top of the list.
+    See Also: :func:`~pairloss.hinge_loss`, over sampled pairs; :func:`~pairloss.lambdarank_loss`, which weighs pairs by
+    what they do at the top of the list.
 
     Source: by sorting in O(L log L), the hinge: Joachims, ICML 2005, doi:10.1145/1102351.1102399, and Airola,
     Pahikkala and Salakoski, Pattern Recognition Letters 2011, doi:10.1016/j.patrec.2011.03.014; its square:

@@ -26,6 +26,7 @@ class Batch(NamedTuple):
     real: Tensor | None  # which negatives are real, [K, B]
     found: Tensor | None  # for which pairs the choice found a negative, [B]; the others cost 0
     counts: Tensor | None  # which pairs count, [B]
+    dtype: torch.dtype  # the dtype of the loss
     credit: Credit | None
     reducer: Reducer
     score: ScoreFunction | None  # scores the chosen negatives again, with gradients
@@ -35,11 +36,6 @@ class Batch(NamedTuple):
     def candidates(self) -> Tensor:
         """The scores of the negatives, −∞ where one is not real."""
         return self.negative if self.real is None else self.negative.masked_fill(~self.real, -torch.inf)
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """The dtype of the loss."""
-        return computed_in(self.positive, self.negative)
 
     def judged(self, judge: PairTerm) -> Tensor:
         """``judge`` of every candidate, [K, B], without gradients."""
@@ -80,20 +76,12 @@ class Batch(NamedTuple):
 
 
 def checked(
-    called: str,
-    positive: Tensor,
-    negatives: Scores,
-    positive_items: Tensor | None = None,
-    negative_items: Tensor | None = None,
-    metadata: Metadata | None = None,
-    metadata_weights: MetadataWeights | None = None,
-    mask: Tensor | None = None,
-    weights: Tensor | None = None,
-    negative_mask: Tensor | None = None,
-    squared: bool = False,
-    reduction: Reduction = "mean",
+    called: str, positive: Tensor, negatives: Scores, positive_items: Tensor | None = None,
+    negative_items: Tensor | None = None, metadata: Metadata | None = None,
+    metadata_weights: MetadataWeights | None = None, mask: Tensor | None = None, weights: Tensor | None = None,
+    negative_mask: Tensor | None = None, squared: bool = False, reduction: Reduction = "mean",
     batch_first: bool = False,
-) -> Batch:
+) -> Batch:  # fmt: skip
     """All that a loss is given as a batch; ``called`` is the name of its negatives, and says how many there may be."""
     checks.flag("batch_first", batch_first)
     checks.scores("positive_scores", positive)
@@ -107,7 +95,7 @@ def checked(
     if called == ONE:
         rows, items = _one_row(rows, positive), _one_row(items, positive)
     checks.negatives(called, rows, positive, score is not None)
-    checks.negative_mask(real, rows, called)
+    checks.optional("negative_mask", real, checks.bools, rows, called, rows.shape)
     reducer = Reducer(mask, weights, squared, reduction)
     reducer.check(positive)
     checks.metadata(metadata, metadata_weights)
@@ -120,8 +108,8 @@ def checked(
         if counts is not None:  # ids of what does not count may be any number
             rows = hide(real, hide(counts, usable(rows)))
         items, rows = rows, _all_scores(score, rows, batch_first)
-    credit = Credit.of(positive_items, items, metadata, metadata_weights, counts, real)
-    return Batch(positive, rows, real, None, counts, credit, reducer, score, items)
+    credit = Credit.of(positive_items, items, metadata, metadata_weights, counts, real) if metadata else None
+    return Batch(positive, rows, real, None, counts, computed_in(positive, rows), credit, reducer, score, items)
 
 
 def _one_row(values: Any, positive: Tensor) -> Any:

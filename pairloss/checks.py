@@ -6,7 +6,7 @@ nothing waits for a check.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from numbers import Integral, Real
 from typing import Any
 
@@ -18,8 +18,6 @@ from pairloss.tensors import FLOATS, INTEGERS, REAL, dense, extremes, readable, 
 
 MOST = 2**63 - 1  # what an int64 can hold
 MOST_FLOAT = torch.finfo(torch.float64).max
-INT: Any = (Integral, torch.SymInt)
-REAL_NUMBER: Any = Real  # for mypy these two cannot be compared
 
 
 def tensor(name: str, value: Any, kind: str, dtypes: Sequence[torch.dtype], other: str = "") -> None:
@@ -47,6 +45,20 @@ def ids(name: str, value: Any) -> None:
 def bools(name: str, value: Any) -> None:
     """``value`` is a bool tensor."""
     tensor(name, value, "bool", [torch.bool])
+
+
+def reals(name: str, value: Any) -> None:
+    """``value`` is a tensor of real numbers or bool."""
+    tensor(name, value, "real numbers or bool", REAL)
+
+
+def optional(
+    name: str, value: Any, kind: Callable[[str, Any], None], other: Tensor, other_name: str, shape: Sequence[int]
+) -> None:
+    """``value`` is None, or of the ``kind`` that one of the checks above asks for and beside ``other``."""
+    if value is not None:
+        kind(name, value)
+        beside(name, value, other, other_name, shape)
 
 
 def beside(name: str, value: Tensor, other: Tensor, other_name: str, shape: Sequence[int]) -> None:
@@ -106,9 +118,7 @@ def sequence(name: str, rows: Sequence[Any]) -> None:
         scores(f"{name}[{k}]", row)
         if row.shape != rows[0].shape or row.device != rows[0].device:
             shapes = [f"{list(row.shape)} on {row.device}" for row in rows if isinstance(row, Tensor)]
-            raise ValueError(
-                f"{name} holds tensors of shapes {', '.join(shapes)}; expected K tensors of one shape on one device"
-            )
+            raise ValueError(f"{name} holds {', '.join(shapes)}; expected K tensors of one shape on one device")
     if not rows:
         raise ValueError(f"{name} is empty; expected K tensors [B] with K of at least 1")
 
@@ -196,16 +206,9 @@ def of_the_choice(index: Any, many: Tensor) -> None:
     within("choose returned rows", index, many.shape[0])
 
 
-def negative_mask(mask: Any, many: Tensor, name: str = "many_negative_scores") -> None:
-    """``mask`` is None or bool [K, B], like ``many``."""
-    if mask is not None:
-        bools("negative_mask", mask)
-        beside("negative_mask", mask, many, name, many.shape)
-
-
 def chosen(table: Any, index: Any) -> None:
     """``index`` [B] names a row of ``table`` [K, B] in each column."""
-    tensor("rows", table, "real numbers or bool", REAL)
+    reals("rows", table)
     rows("rows", table)
     ids("index", index)
     beside("index", index, table, "rows", table.shape[1:])
@@ -214,9 +217,7 @@ def chosen(table: Any, index: Any) -> None:
 
 def mask_and_weights(mask: Any, weights: Any, positive: Tensor) -> None:
     """``mask`` is None or bool [B]; ``weights`` is None or numbers ≥ 0, [B]."""
-    if mask is not None:
-        bools("mask", mask)
-        beside("mask", mask, positive, "positive_scores", positive.shape)
+    optional("mask", mask, bools, positive, "positive_scores", positive.shape)
     if weights is not None:
         tensor("weights", weights, "numbers (to leave pairs out, use mask)", FLOATS + INTEGERS)
         beside("weights", weights, positive, "positive_scores", positive.shape)
@@ -316,6 +317,8 @@ def two_sides(positive: Any, negative: Any) -> None:
 
 def rows_of_tables(positive: Tensor, negative: Tensor, tables: dict[str, Tensor]) -> None:
     """Item ids lie on the device of the metadata and name its rows."""
+    if not tables:
+        return
     name, table = next(iter(tables.items()))  # all have as many rows
     if table.device != positive.device:
         raise ValueError(
@@ -364,7 +367,7 @@ def listed(values: Any, labels: Any, groups: Any) -> None:
         raise ValueError(
             f"scores has shape {list(values.shape)}; expected one dimension, [L]; for several lists use groups"
         )
-    tensor("labels", labels, "real numbers or bool", REAL)
+    reals("labels", labels)
     beside("labels", labels, values, "scores", values.shape)
     if ends := _outside(labels, 0, MOST_FLOAT):
         if math.isnan(ends[0]):
@@ -372,29 +375,28 @@ def listed(values: Any, labels: Any, groups: Any) -> None:
         if ends[0] < 0:
             raise ValueError(f"labels go down to {ends[0]:g}; expected none below 0")
         raise ValueError("labels go up to inf; expected finite numbers")
-    if groups is not None:
-        ids("groups", groups)
-        beside("groups", groups, values, "scores", values.shape)
+    optional("groups", groups, ids, values, "scores", values.shape)
 
 
 def number(name: str, value: Any, above_0: bool = False, at_most: float = math.inf, of_a_tensor: str = "") -> None:
     """``value`` is a finite number, at least 0 or above 0, and at most ``at_most``."""
-    if not isinstance(value, REAL_NUMBER) or isinstance(value, bool):
+    if not isinstance(value, Real) or isinstance(value, bool):
         hint = of_a_tensor if isinstance(value, Tensor) else ""
         raise TypeError(f"{name} must be a float, got {type(value).__name__}{hint}")
-    # An int may be beyond every float.
-    if not 0 <= value <= min(at_most, MOST_FLOAT) or (above_0 and value == 0):
+    plain = value if isinstance(value, int) else float(value)  # an int may be beyond every float
+    if not 0 <= plain <= min(at_most, MOST_FLOAT) or (above_0 and plain == 0):
         bound = f"{'above' if above_0 else 'of at least'} 0{_and_at_most(at_most)}"
         raise ValueError(f"{name} was {_short(value)}; expected a finite number {bound}")
 
 
 def count(name: str, value: Any, at_least: int, at_most: int = MOST, of_a_tensor: str = "") -> None:
     """``value`` is an int from ``at_least`` to ``at_most``."""
-    if not isinstance(value, INT) or isinstance(value, bool):
+    if not isinstance(value, (Integral, torch.SymInt)) or isinstance(value, bool):
         hint = of_a_tensor if isinstance(value, Tensor) else ""
         raise TypeError(f"{name} must be an int, got {type(value).__name__}{hint}")
-    if not at_least <= value <= at_most:
-        bound = _and_at_most(at_most) if value > at_most or at_most < MOST else ""
+    plain = value if isinstance(value, torch.SymInt) else int(value)
+    if not at_least <= plain <= at_most:
+        bound = _and_at_most(at_most) if plain > at_most or at_most < MOST else ""
         raise ValueError(f"{name} was {_short(value)}; expected at least {at_least}{bound}")
 
 
@@ -415,24 +417,15 @@ def in_batch(values: Any, users: Any, items: Any, log_q: Any, mask: Any, tables:
             f"scores has shape {list(values.shape)}; expected [B, B + M], a row for each user, and a column for the "
             "positive of each, in the same order, and for each of M more negatives"
         )
-    if users is not None:
-        ids("users", users)
-        beside("users", users, values, "scores", values.shape[:1])
-    if items is not None:
-        ids("items", items)
-        beside("items", items, values, "scores", values.shape[1:])
-    elif tables:
+    optional("users", users, ids, values, "scores", values.shape[:1])
+    optional("items", items, ids, values, "scores", values.shape[1:])
+    optional("log_q", log_q, scores, values, "scores", values.shape[1:])
+    optional("negative_mask", mask, bools, values, "scores", values.shape)
+    if items is None and tables:
         raise ValueError("items was None; metadata needs the ids of the items in all columns")
-    if log_q is not None:
-        scores("log_q", log_q)
-        beside("log_q", log_q, values, "scores", values.shape[1:])
-        if ends := _outside(log_q, -MOST_FLOAT, 0):
-            raise ValueError(
-                f"log_q goes from {ends[0]:g} to {ends[1]:g}; expected logs of probabilities, finite and at most 0"
-            )
-    if mask is not None:
-        bools("negative_mask", mask)
-        beside("negative_mask", mask, values, "scores", values.shape)
+    if log_q is not None and (ends := _outside(log_q, -MOST_FLOAT, 0)):
+        text = "expected logs of probabilities, finite and at most 0"
+        raise ValueError(f"log_q goes from {ends[0]:g} to {ends[1]:g}; {text}")
 
 
 def sampling(users: Any, interactions: Any, num_negatives: Any, weights: Any) -> None:

@@ -23,9 +23,8 @@ def take_negatives(rows: Tensor, index: Tensor, *, batch_first: bool = False) ->
     Returns:
         A tensor [B] like ``rows``, with gradients to the chosen entries.
 
-    Raises:
-        TypeError: for a wrong type or dtype
-        ValueError: for a wrong shape or device and (on the CPU) a row below 0 or above K − 1
+    Raises: TypeError for a wrong type or dtype, ValueError for a wrong shape or device and (on the CPU) a row below 0
+    or above K − 1.
 
     >>> scores = torch.tensor([[2.0, 0.5], [3.0, 0.1], [2.5, 0.4]])
     >>> take_negatives(scores, choose_hardest(scores))
@@ -50,12 +49,9 @@ def choose_hardest(
         Row indices, [B] int64; 0 where no negative is real. A NaN counts as the highest score, so that it
         stays visible.
 
-    Raises:
-        TypeError: for a wrong type or dtype
-        ValueError: for a wrong shape or device
+    Raises: TypeError for a wrong type or dtype, ValueError for a wrong shape or device.
 
-    See Also:
-        :func:`~pairloss.take_negatives`, which takes the scores at these rows.
+    See Also: :func:`~pairloss.take_negatives`, which takes the scores at these rows.
 
     >>> choose_hardest(torch.tensor([[2.0, 0.5], [3.0, 0.1], [2.5, 0.4]]))
     tensor([1, 0])
@@ -63,17 +59,14 @@ def choose_hardest(
     many, negative_mask = rows_first(many_negative_scores, batch_first), rows_first(negative_mask, batch_first)
     checks.scores("many_negative_scores", many)
     checks.rows("many_negative_scores", many)
-    checks.negative_mask(negative_mask, many)
+    checks.optional("negative_mask", negative_mask, checks.bools, many, "many_negative_scores", many.shape)
     return highest(many, negative_mask)
 
 
 def choose_semi_hard(
-    positive_scores: Tensor,
-    many_negative_scores: Tensor,
-    negative_mask: Tensor | None = None,
-    *,
+    positive_scores: Tensor, many_negative_scores: Tensor, negative_mask: Tensor | None = None, *,
     batch_first: bool = False,
-) -> Tensor:
+) -> Tensor:  # fmt: skip
     r"""The row of the highest-scoring negative below its positive; where none is below, of the lowest.
 
     Hard, but not so hard that it may well be a false negative.
@@ -87,9 +80,7 @@ def choose_semi_hard(
     Returns:
         Row indices, [B] int64; 0 where no negative is real.
 
-    Raises:
-        TypeError: for a wrong dtype
-        ValueError: for a wrong shape or device
+    Raises: TypeError for a wrong dtype, ValueError for a wrong shape or device.
 
     Source: Schroff, Kalenichenko and Philbin, FaceNet, CVPR 2015, arXiv 1503.03832, section 3.2, in
     scores instead of distances and without its margin.
@@ -101,7 +92,7 @@ def choose_semi_hard(
     checks.scores("positive_scores", positive_scores)
     checks.scores("many_negative_scores", many)
     checks.columns("many_negative_scores", many, positive_scores)
-    checks.negative_mask(negative_mask, many)
+    checks.optional("negative_mask", negative_mask, checks.bools, many, "many_negative_scores", many.shape)
     return semi_hard(positive_scores, many, negative_mask)
 
 
@@ -123,9 +114,7 @@ def choose_first_violation(
         negatives), found whether there is one (bool). A NaN counts as a violation, so that it stays
         visible.
 
-    Raises:
-        TypeError: for a wrong dtype
-        ValueError: for a wrong shape or device
+    Raises: TypeError for a wrong dtype, ValueError for a wrong shape or device.
 
     >>> index, tries, found = choose_first_violation(torch.tensor([[-1.0, -1.0], [0.5, -2.0], [2.0, -3.0]]))
     >>> index, tries, found
@@ -134,7 +123,7 @@ def choose_first_violation(
     margins, negative_mask = rows_first(margins, batch_first), rows_first(negative_mask, batch_first)
     checks.scores("margins", margins)
     checks.rows("margins", margins)
-    checks.negative_mask(negative_mask, margins, "margins")
+    checks.optional("negative_mask", negative_mask, checks.bools, margins, "margins", margins.shape)
     return first_hit((margins <= 0).logical_not_(), negative_mask)
 
 

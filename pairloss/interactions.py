@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from pairloss import checks
-from pairloss.tensors import REAL
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,9 +25,8 @@ class Interactions:
         times: when each interaction took place, in seconds since 1970, [n] int64, in the order of ``users``
             and ``items``, where that is known
 
-    Raises:
-        TypeError: for a wrong type or dtype
-        ValueError: for shapes or devices that do not fit and (on the CPU) ids outside 0 … U − 1 or 0 … N − 1
+    Raises: TypeError for a wrong type or dtype, ValueError for shapes or devices that do not fit and (on the CPU) ids
+    outside 0 … U − 1 or 0 … N − 1.
 
     >>> chosen = Interactions(torch.tensor([0, 0, 1]), torch.tensor([2, 0, 1]), num_users=2, num_items=3)
     >>> chosen.matrix.to_dense()
@@ -63,14 +61,10 @@ class Interactions:
                 raise TypeError(f"{name} must be a list, got {type(names).__name__}")
         if self.titles is not None and len(self.titles) != self.num_items:
             raise ValueError(f"titles has {len(self.titles)} entries; expected {self.num_items}, one per item")
-        if self.genres is not None:
-            names = self.genre_names or []
-            checks.bools("genres", self.genres)
-            checks.beside("genres", self.genres, self.items, "items", [self.num_items, len(names)])
-        if self.utilities is not None:
-            checks.tensor("utilities", self.utilities, "real numbers", REAL)
-            shape = [self.num_users, self.num_items]
-            checks.beside("utilities", self.utilities, self.items, "items", shape)
+        shape = self.num_items, len(self.genre_names or [])
+        checks.optional("genres", self.genres, checks.bools, self.items, "items", shape)
+        shape = self.num_users, self.num_items
+        checks.optional("utilities", self.utilities, checks.reals, self.items, "items", shape)
         if self.times is not None:
             checks.tensor("times", self.times, "int64", [torch.int64])
             checks.beside("times", self.times, self.items, "items", self.items.shape)
@@ -78,13 +72,16 @@ class Interactions:
     @cached_property
     def matrix(self) -> Tensor:
         """How often each pair occurs, as a coalesced sparse COO tensor [U, N]. It is made once."""
-        pairs = torch.stack([self.users.long(), self.items.long()])
-        once = torch.ones(pairs.shape[1], dtype=torch.float32, device=pairs.device)
-        size = (self.num_users, self.num_items)
-        return torch.sparse_coo_tensor(pairs, once, size, device=pairs.device, check_invariants=True).coalesce()
+        return ones_at(torch.stack([self.users.long(), self.items.long()]), (self.num_users, self.num_items))
 
     @cached_property
     def most_of_a_user(self) -> int:
         """How many different items the user with the most interactions has. Counted once, which waits for a GPU."""
         users = self.matrix.indices()[0]
         return int(users.bincount().amax()) if len(users) else 0
+
+
+def ones_at(pairs: Tensor, size: Sequence[int]) -> Tensor:
+    """A coalesced sparse COO tensor that counts how often each of ``pairs`` [2, n] occurs."""
+    once = torch.ones(pairs.shape[1], dtype=torch.float32, device=pairs.device)
+    return torch.sparse_coo_tensor(pairs, once, tuple(size), device=pairs.device, check_invariants=True).coalesce()

@@ -21,14 +21,9 @@ Index = Tensor | tuple[slice | None, slice | None]
 
 
 def lambdarank_loss(
-    scores: Tensor,
-    labels: Tensor,
-    *,
-    groups: Tensor | None = None,
-    sigma: float = 1.0,
-    at: int | None = None,
+    scores: Tensor, labels: Tensor, *, groups: Tensor | None = None, sigma: float = 1.0, at: int | None = None,
     reduction: ListReduction = "mean",
-) -> Tensor:
+) -> Tensor:  # fmt: skip
     r"""LambdaRank: the logistic loss of each pair, weighted by what a swap would do to NDCG.
 
     .. math:: L = \sum_{y_i > y_j} |\Delta \text{NDCG}_{ij}| \log(1 + e^{-\sigma (s_i - s_j)})
@@ -52,14 +47,11 @@ def lambdarank_loss(
     Returns:
         A scalar, float32 (float64 for float64 scores); 0 where there is no pair.
 
-    Raises:
-        TypeError: for a wrong type or dtype
-        ValueError: for shapes or devices that differ, a sigma that is not above 0, an ``at`` below 1,
-            an unknown reduction and (on the CPU) labels that are not finite numbers of at least 0
+    Raises: TypeError for a wrong type or dtype, ValueError for shapes or devices that differ, a sigma that is not above
+    0, an ``at`` below 1, an unknown reduction and (on the CPU) labels that are not finite numbers of at least 0.
 
-    See Also:
-        :func:`~pairloss.pairwise_hinge_loss`, every pair alike; :func:`~pairloss.warp_loss`, which estimates
-        the rank from sampled negatives.
+    See Also: :func:`~pairloss.pairwise_hinge_loss`, every pair alike; :func:`~pairloss.warp_loss`, which estimates the
+    rank from sampled negatives.
 
     Source: Burges, From RankNet to LambdaRank to LambdaMART, MSR-TR-2010-82, sections 3 and 4; as a loss
     whose gradient are its lambdas, Wang et al., CIKM 2018, doi:10.1145/3269206.3271784.

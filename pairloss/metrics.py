@@ -9,6 +9,7 @@ from torch.nn import functional
 
 from pairloss import checks
 from pairloss.interactions import Interactions
+from pairloss.tensors import widest
 
 Scores = Tensor | Callable[[Tensor], Tensor]
 Chosen = Tensor | Interactions
@@ -38,12 +39,10 @@ def ndcg(
         A scalar, or [U] with NaN for a user without a held-out item. It is float64 on the CPU and on CUDA, float32
         elsewhere, and has no gradients. The mean over no user is NaN.
 
-    Raises:
-        TypeError: for a wrong type or dtype
-        ValueError: for a wrong shape, device, k or reduction and (on the CPU) NaN unless it is excluded
+    Raises: TypeError for a wrong type or dtype, ValueError for a wrong shape, device, k or reduction and (on the CPU)
+    NaN unless it is excluded.
 
-    See Also:
-        :func:`~pairloss.metrics.recall`, for which all k places are the same.
+    See Also: :func:`~pairloss.metrics.recall`, for which all k places are the same.
 
     Source: Järvelin and Kekäläinen, ACM TOIS 2002, doi:10.1145/582415.582418, with log₂(1 + r) for their log₂ r.
 
@@ -55,7 +54,7 @@ def ndcg(
 
     def measure(ranking: _Ranking) -> tuple[Tensor, Tensor]:
         hits = ranking.held_out[:, :k]
-        places = torch.arange(1, hits.shape[1] + 1, dtype=_dtype(hits), device=hits.device)
+        places = torch.arange(1, hits.shape[1] + 1, dtype=widest(hits.device), device=hits.device)
         discount = 1 / torch.log2(1 + places)
         best = functional.pad(discount.cumsum(0), (1, 0))
         return (hits * discount).sum(1), best[ranking.held_out.sum(1).clamp(max=hits.shape[1])]
@@ -129,9 +128,8 @@ def top_k(scores: Scores, k: int = 10, *, exclude: Chosen | None = None) -> Tens
     Returns:
         Item ids, [U, k] int64, and −1 in the last places of a user who has fewer than k items left.
 
-    Raises:
-        TypeError: for a wrong type or dtype
-        ValueError: for a wrong shape, device or k, a function alone and (on the CPU) NaN unless it is excluded
+    Raises: TypeError for a wrong type or dtype, ValueError for a wrong shape, device or k, a function alone and (on the
+    CPU) NaN unless it is excluded.
 
     >>> top_k(torch.tensor([[0.1, 0.3, 0.2, 0.3]]), k=2)
     tensor([[1, 3]])
@@ -183,15 +181,11 @@ def _table(name: str, chosen: Chosen | None) -> Tensor:
     return chosen
 
 
-def _dtype(values: Tensor) -> torch.dtype:
-    return torch.float64 if values.device.type in ("cpu", "cuda") else torch.float32
-
-
 def _reduced(
     measure: Callable[[_Ranking], tuple[Tensor, Tensor]], reduction: str, scores: Scores, **chosen: Chosen | None
 ) -> Tensor:
     """What ``measure`` finds of each user, as a share of the best possible. 0 of 0 is NaN, which is no value."""
     checks.choice("reduction", reduction, get_args(MetricReduction))
     found, best = map(torch.cat, zip(*map(measure, _rankings(scores, **chosen)), strict=True))
-    shares = found.to(_dtype(found)) / best
+    shares = found.to(widest(found.device)) / best
     return shares.nanmean() if reduction == "mean" else shares

@@ -50,13 +50,9 @@ class _PairLoss(torch.nn.Module):
         return {name: self.get_buffer(f"table_{name}") for name in self.metadata_weights}
 
     def forward(
-        self,
-        positive_scores: Tensor,
-        negative_scores: Scores,
-        positive_items: Tensor | None = None,
-        negative_items: Tensor | None = None,
-        **masks: Tensor | None,
-    ) -> Tensor:
+        self, positive_scores: Tensor, negative_scores: Scores, positive_items: Tensor | None = None,
+        negative_items: Tensor | None = None, **masks: Tensor | None,
+    ) -> Tensor:  # fmt: skip
         """The loss of a batch; arguments as in :mod:`pairloss.pairs`, and so are mask, weights and negative_mask."""
         fixed = {name: getattr(self, name) for name in ("metadata", "metadata_weights", *self._options)}
         items = {"positive_items": positive_items, "negative_items": negative_items}
@@ -153,10 +149,7 @@ class WARPLoss(_PairLoss):
     function = staticmethod(pairs.warp_loss)
 
     def __init__(
-        self,
-        num_items: int,
-        metadata: Metadata | None = None,
-        metadata_weights: MetadataWeights | None = None,
+        self, num_items: int, metadata: Metadata | None = None, metadata_weights: MetadataWeights | None = None,
         **options: Any,
-    ) -> None:
+    ) -> None:  # fmt: skip
         super().__init__(metadata, metadata_weights, num_items=num_items, **options)

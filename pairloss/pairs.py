@@ -112,12 +112,10 @@ def pair_loss(
         batch_first: whether many negatives, their items and their mask are [B, K]
         squared, reduction: :math:`\ell + \ell^2` or :math:`\ell`, as "mean", "sum" or "none" (one value per pair)
 
-    Raises:
-        TypeError, ValueError: as every loss, and where a term or a choice returns what it should not
+    Raises: TypeError, ValueError as every loss, and where a term or a choice returns what it should not.
 
-    See Also:
-        :func:`~pairloss.log_bpr_loss`, :func:`~pairloss.softmax_loss` and :func:`~pairloss.warp_loss`, sentences with
-        a name; :mod:`pairloss.pairs`, for all arguments in detail.
+    See Also: :func:`~pairloss.log_bpr_loss`, :func:`~pairloss.softmax_loss` and :func:`~pairloss.warp_loss`, sentences
+    with a name; :mod:`pairloss.pairs`, for all arguments in detail.
 
     Source: the composition is ours. The example is the pairwise softmax loss of Yang et al., NeurIPS 2024,
     arXiv 2411.00163, with tanh and temperature 1.
@@ -164,9 +162,8 @@ def bpr_loss(
 
     Result, errors and all arguments in detail: :mod:`pairloss.pairs`.
 
-    See Also:
-        :func:`~pairloss.log_bpr_loss`, the BPR of the paper; :func:`~pairloss.adaptive_bpr_loss`, against the
-        hardest of several negatives; :class:`~pairloss.BPRLoss`, the module.
+    See Also: :func:`~pairloss.log_bpr_loss`, the BPR of the paper; :func:`~pairloss.adaptive_bpr_loss`, against the
+    hardest of several negatives; :class:`~pairloss.BPRLoss`, the module.
 
     Source: Spotlight, ``spotlight.losses.bpr_loss`` (squared=False), and Collie, ``collie.loss.bpr_loss``.
     Rendle et al. (UAI 2009, arXiv 1205.2618), after whom it is named, maximise :math:`\log \sigma(x)` instead.
@@ -205,9 +202,9 @@ def hinge_loss(
 
     Result, errors and all arguments in detail: :mod:`pairloss.pairs`.
 
-    See Also:
-        :func:`~pairloss.adaptive_hinge_loss` and :func:`~pairloss.warp_loss`, which choose among several negatives;
-        :func:`~pairloss.pairwise_hinge_loss`, over all pairs of a list; :class:`~pairloss.HingeLoss`, the module.
+    See Also: :func:`~pairloss.adaptive_hinge_loss` and :func:`~pairloss.warp_loss`, which choose among several
+    negatives; :func:`~pairloss.pairwise_hinge_loss`, over all pairs of a list; :class:`~pairloss.HingeLoss`, the
+    module.
 
     Source: Spotlight, ``spotlight.losses.hinge_loss`` (squared=False), and Collie, ``collie.loss.hinge_loss``.
 
@@ -246,8 +243,7 @@ def log_bpr_loss(
 
     Result, errors and all arguments in detail: :mod:`pairloss.pairs`.
 
-    See Also:
-        :func:`~pairloss.bpr_loss`, what Spotlight and Collie call BPR; :class:`~pairloss.LogBPRLoss`, the module.
+    See Also: :func:`~pairloss.bpr_loss`, what Spotlight and Collie call BPR; :class:`~pairloss.LogBPRLoss`, the module.
 
     Source: Rendle, Freudenthaler, Gantner and Schmidt-Thieme, UAI 2009, arXiv 1205.2618, section 4.1.
     The partial credit, by label smoothing, is ours.
@@ -291,9 +287,8 @@ def adaptive_bpr_loss(
 
     Result, errors and all arguments in detail: :mod:`pairloss.pairs`.
 
-    See Also:
-        :func:`~pairloss.bpr_loss`, against one negative; :func:`~pairloss.choose_hardest`, the choice alone;
-        :class:`~pairloss.AdaptiveBPRLoss`, the module.
+    See Also: :func:`~pairloss.bpr_loss`, against one negative; :func:`~pairloss.choose_hardest`, the choice alone;
+    :class:`~pairloss.AdaptiveBPRLoss`, the module.
 
     Source: Collie, ``collie.loss.adaptive_bpr_loss``.
 
@@ -338,10 +333,9 @@ def adaptive_hinge_loss(
 
     Result, errors and all arguments in detail: :mod:`pairloss.pairs`.
 
-    See Also:
-        :func:`~pairloss.hinge_loss`, against one negative; :func:`~pairloss.warp_loss`, against the first that
-        violates the margin; :func:`~pairloss.choose_hardest`, the choice alone;
-        :class:`~pairloss.AdaptiveHingeLoss`, the module.
+    See Also: :func:`~pairloss.hinge_loss`, against one negative; :func:`~pairloss.warp_loss`, against the first that
+    violates the margin; :func:`~pairloss.choose_hardest`, the choice alone; :class:`~pairloss.AdaptiveHingeLoss`, the
+    module.
 
     Source: Spotlight, ``spotlight.losses.adaptive_hinge_loss`` (squared=False), and Collie,
     ``collie.loss.adaptive_hinge_loss``.
@@ -393,10 +387,9 @@ def warp_loss(
 
     Result, errors and all arguments in detail: :mod:`pairloss.pairs`.
 
-    See Also:
-        :func:`~pairloss.adaptive_hinge_loss`, against the hardest of the K;
-        :func:`~pairloss.choose_first_violation`, the search alone; :func:`~pairloss.lambdarank_loss`, which knows the
-        ranks instead of estimating them; :class:`~pairloss.WARPLoss`, the module.
+    See Also: :func:`~pairloss.adaptive_hinge_loss`, against the hardest of the K;
+    :func:`~pairloss.choose_first_violation`, the search alone; :func:`~pairloss.lambdarank_loss`, which knows the ranks
+    instead of estimating them; :class:`~pairloss.WARPLoss`, the module.
 
     Source: Weston, Bengio and Usunier, WSABIE, IJCAI 2011, and Collie, ``collie.loss.warp_loss``.
 
@@ -447,10 +440,9 @@ def softmax_loss(
 
     Result, errors and all arguments in detail: :mod:`pairloss.pairs`.
 
-    See Also:
-        :func:`~pairloss.in_batch_softmax_loss`, against the other positives of a batch;
-        :func:`~pairloss.log_bpr_loss`, against one negative; :func:`~pairloss.adaptive_hinge_loss`, against the
-        hardest; :func:`~pairloss.sample_negatives`; :class:`~pairloss.SoftmaxLoss`, the module.
+    See Also: :func:`~pairloss.in_batch_softmax_loss`, against the other positives of a batch;
+    :func:`~pairloss.log_bpr_loss`, against one negative; :func:`~pairloss.adaptive_hinge_loss`, against the hardest;
+    :func:`~pairloss.sample_negatives`; :class:`~pairloss.SoftmaxLoss`, the module.
 
     Source: Bengio and Senécal, IEEE Transactions on Neural Networks 19(4), 2008 (sampled softmax); van den Oord,
     Li and Vinyals, 2018, arXiv 1807.03748 (InfoNCE). The partial credit, by soft targets, is ours.
@@ -482,9 +474,8 @@ def pointwise_loss(
 
     Result, errors and all arguments in detail: :mod:`pairloss.pairs`.
 
-    See Also:
-        :func:`~pairloss.bpr_loss`, which compares the two; :func:`~pairloss.logistic_loss`, the same idea
-        with a gradient that does not vanish.
+    See Also: :func:`~pairloss.bpr_loss`, which compares the two; :func:`~pairloss.logistic_loss`, the same idea with a
+    gradient that does not vanish.
 
     Source: Spotlight, ``spotlight.losses.pointwise_loss``.
 

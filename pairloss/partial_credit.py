@@ -5,7 +5,6 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from pairloss import checks
 from pairloss.reduction import hide
@@ -17,13 +16,9 @@ MOST_SUMS = 2**8  # in the table of possible credits, whose index is a byte
 
 
 def ideal_difference_from_metadata(
-    positive_items: Tensor,
-    negative_items: Tensor,
-    metadata: Metadata,
-    metadata_weights: MetadataWeights,
-    *,
+    positive_items: Tensor, negative_items: Tensor, metadata: Metadata, metadata_weights: MetadataWeights, *,
     batch_first: bool = False,
-) -> Tensor:
+) -> Tensor:  # fmt: skip
     r"""The score difference that a pair should reach: 1 minus the credit for matching metadata.
 
     .. math:: d = 1 - \sum_k \text{weight}_k \cdot \text{match}_k
@@ -45,13 +40,10 @@ def ideal_difference_from_metadata(
     Returns:
         Ideal differences in [0, 1], shaped like ``negative_items``, in ``torch.get_default_dtype()``.
 
-    Raises:
-        TypeError: for a wrong type or dtype
-        ValueError: for shapes that do not fit, keys that differ, weights below 0 or above 1 in sum,
-            ids outside 0 … N − 1 and multi-hot tables of other numbers than 0 and 1 (on the CPU)
+    Raises: TypeError for a wrong type or dtype, ValueError for shapes that do not fit, keys that differ, weights below
+    0 or above 1 in sum, ids outside 0 … N − 1 and multi-hot tables of other numbers than 0 and 1 (on the CPU).
 
-    See Also:
-        :func:`~pairloss.bpr_loss`, :func:`~pairloss.warp_loss` and their kin, which take the same four arguments.
+    See Also: :func:`~pairloss.bpr_loss`, :func:`~pairloss.warp_loss` and their kin, which take the same four arguments.
 
     Source: Collie, ``collie.loss.ideal_difference_from_metadata``; the Jaccard index and the full match are ours.
 
@@ -81,14 +73,9 @@ class Credit(NamedTuple):
 
     @classmethod
     def of(
-        cls,
-        positive_items: Tensor | None,
-        negative_items: Tensor | None,
-        metadata: Metadata | None,
-        metadata_weights: MetadataWeights | None,
-        counts: Tensor | None,
-        real: Tensor | None,
-    ) -> "Credit | None":
+        cls, positive_items: Tensor | None, negative_items: Tensor | None, metadata: Metadata | None,
+        metadata_weights: MetadataWeights | None, counts: Tensor | None, real: Tensor | None,
+    ) -> "Credit | None":  # fmt: skip
         """None where there is no metadata, or no pair that counts."""
         if not metadata or metadata_weights is None or positive_items is None or negative_items is None:
             return None
@@ -109,12 +96,8 @@ class Credit(NamedTuple):
 
 
 def _ideal_differences(
-    positive_items: Tensor,
-    pieces: Sequence[Tensor],
-    metadata: Metadata,
-    weights: MetadataWeights,
-    dtype: torch.dtype,
-) -> Iterator[Tensor]:
+    positive_items: Tensor, pieces: Sequence[Tensor], metadata: Metadata, weights: MetadataWeights, dtype: torch.dtype,
+) -> Iterator[Tensor]:  # fmt: skip
     """For each piece of the negatives its d; what the positives have is looked up once."""
     # Credit is added up in float64 and rounded once. The 2^m sums that m kinds of codes can come to stand in a table,
     # so that only labels, whose match is any fraction, need a sum for each pair. Bit 0 of the index of the table is
@@ -144,7 +127,7 @@ def _ideal_differences(
 
 def _above_rounding(d: Tensor) -> Tensor:
     """``d``, or 0 where no more than rounding is left of 1, as of five weights of 0.2."""
-    return functional.threshold(d, 16 * torch.finfo(d.dtype).eps, 0.0)
+    return torch.threshold(d, 16 * torch.finfo(d.dtype).eps, 0.0)
 
 
 def _matching(table: Tensor, positive_items: Tensor) -> Callable[[Tensor], Tensor]:

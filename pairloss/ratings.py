@@ -8,7 +8,7 @@ import torch
 from torch.nn import functional
 
 from pairloss import checks
-from pairloss.tensors import REAL, computed_in, usable
+from pairloss.tensors import computed_in, usable
 
 
 def logistic_loss(observed_ratings: torch.Tensor, predicted_ratings: torch.Tensor) -> torch.Tensor:
@@ -20,12 +20,10 @@ def logistic_loss(observed_ratings: torch.Tensor, predicted_ratings: torch.Tenso
         observed_ratings: +1 for a like, −1 or 0 for a dislike, any dtype
         predicted_ratings: scores r, floating, of the same shape; unbounded
 
-    Raises:
-        TypeError: for a wrong type or dtype
-        ValueError: for shapes or devices that differ and (on the CPU) other observed values
+    Raises: TypeError for a wrong type or dtype, ValueError for shapes or devices that differ and (on the CPU) other
+    observed values.
 
-    See Also:
-        :func:`~pairloss.log_bpr_loss`, the same function of the difference of two scores.
+    See Also: :func:`~pairloss.log_bpr_loss`, the same function of the difference of two scores.
 
     Source: Spotlight, ``spotlight.losses.logistic_loss``.
 
@@ -52,13 +50,10 @@ def poisson_loss(observed_ratings: torch.Tensor, predicted_ratings: torch.Tensor
         observed_ratings: counts y ≥ 0, any real dtype
         predicted_ratings: mean counts r > 0, floating, of the same shape
 
-    Raises:
-        TypeError: for a wrong type or dtype
-        ValueError: for shapes or devices that differ and (on the CPU) predicted ratings ≤ 0 and observed
-            ratings below 0
+    Raises: TypeError for a wrong type or dtype, ValueError for shapes or devices that differ and (on the CPU) predicted
+    ratings ≤ 0 and observed ratings below 0.
 
-    See Also:
-        :func:`~pairloss.regression_loss`, for ratings that are no counts.
+    See Also: :func:`~pairloss.regression_loss`, for ratings that are no counts.
 
     Source: Spotlight, ``spotlight.losses.poisson_loss``.
 
@@ -82,12 +77,9 @@ def regression_loss(observed_ratings: torch.Tensor, predicted_ratings: torch.Ten
         observed_ratings: ratings y, any real dtype
         predicted_ratings: ratings r, floating, of the same shape
 
-    Raises:
-        TypeError: for a wrong type or dtype
-        ValueError: for shapes or devices that differ
+    Raises: TypeError for a wrong type or dtype, ValueError for shapes or devices that differ.
 
-    See Also:
-        :func:`~pairloss.poisson_loss`, for counts.
+    See Also: :func:`~pairloss.poisson_loss`, for counts.
 
     Source: Spotlight, ``spotlight.losses.regression_loss``.
 
@@ -101,7 +93,7 @@ def regression_loss(observed_ratings: torch.Tensor, predicted_ratings: torch.Ten
 
 def _ratings(observed: torch.Tensor, predicted: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     checks.scores("predicted_ratings", predicted)
-    checks.tensor("observed_ratings", observed, "real numbers or bool", REAL)
+    checks.reals("observed_ratings", observed)
     checks.beside("observed_ratings", observed, predicted, "predicted_ratings", predicted.shape)
     dtype = computed_in(predicted)
     return usable(observed).to(dtype), predicted.to(dtype)

@@ -64,13 +64,9 @@ class Reducer(NamedTuple):
 
 
 def total_weight(
-    positive_scores: Tensor,
-    *,
-    mask: Tensor | None = None,
-    weights: Tensor | None = None,
-    negative_mask: Tensor | None = None,
-    batch_first: bool = False,
-) -> Tensor:
+    positive_scores: Tensor, *, mask: Tensor | None = None, weights: Tensor | None = None,
+    negative_mask: Tensor | None = None, batch_first: bool = False,
+) -> Tensor:  # fmt: skip
     r"""What the reduction "mean" divides by: :math:`\sum w` over the pairs that count.
 
     A batch in parts, on several ranks or in several passes, has the mean of the whole only if each part's *sum*
@@ -85,9 +81,7 @@ def total_weight(
         A scalar without gradient, on the device of the scores: B where all pairs count alike. It is float64, or
         float32 on a device that has no float64.
 
-    Raises:
-        TypeError: for a wrong dtype
-        ValueError: for shapes or devices that differ and (on the CPU) weights below 0
+    Raises: TypeError for a wrong dtype, ValueError for shapes or devices that differ and (on the CPU) weights below 0.
 
     Over several passes, with the weight of all of them in ``whole``, each ``part`` has the loss
     ``loss(..., reduction="sum") / whole``. Over several ranks, whose gradients DistributedDataParallel averages::

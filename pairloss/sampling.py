@@ -1,51 +1,19 @@
 """Sampling negatives: K items for each user, out of those that the user has not interacted with."""
 
-from typing import Literal, overload
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from pairloss import checks
-from pairloss.interactions import Interactions
+from pairloss.interactions import Interactions, ones_at
 from pairloss.tensors import extremes, usable, widest
 
 
-@overload
 def sample_negatives(
-    positive_users: Tensor,
-    interactions: Tensor | Interactions,
-    num_negatives: int,
-    *,
-    weights: Tensor | None = None,
-    return_mask: Literal[False] = False,
-    batch_first: bool = False,
-    generator: torch.Generator | None = None,
-) -> Tensor: ...
-
-
-@overload
-def sample_negatives(
-    positive_users: Tensor,
-    interactions: Tensor | Interactions,
-    num_negatives: int,
-    *,
-    weights: Tensor | None = None,
-    return_mask: Literal[True],
-    batch_first: bool = False,
-    generator: torch.Generator | None = None,
-) -> tuple[Tensor, Tensor]: ...
-
-
-def sample_negatives(
-    positive_users: Tensor,
-    interactions: Tensor | Interactions,
-    num_negatives: int,
-    *,
-    weights: Tensor | None = None,
-    return_mask: bool = False,
-    batch_first: bool = False,
-    generator: torch.Generator | None = None,
-) -> Tensor | tuple[Tensor, Tensor]:
+    positive_users: Tensor, interactions: Tensor | Interactions, num_negatives: int, *, weights: Tensor | None = None,
+    return_mask: bool = False, batch_first: bool = False, generator: torch.Generator | None = None,
+) -> Any:  # fmt: skip
     r"""K items for each user, drawn independently from those without an interaction: uniformly, or by ``weights``.
 
     The r-th item that a user has *not* chosen is found by bisection in the sorted list of those that
@@ -70,11 +38,9 @@ def sample_negatives(
     Returns:
         Item ids, [K, B] int64, on the device of the users; with ``return_mask`` also the mask, [K, B] bool.
 
-    Raises:
-        TypeError: for a wrong type, dtype or layout
-        ValueError: for shapes or devices that do not fit and, on the CPU, for NaN, for weights below 0 or
-            infinite, for a user without a row and, without ``return_mask``, for a user without an item left (of
-            a weight above 0); on a GPU such a user gets N, the id of no item
+    Raises: TypeError for a wrong type, dtype or layout; ValueError for shapes or devices that do not fit and, on the
+    CPU, for NaN, for weights below 0 or infinite, for a user without a row and, without ``return_mask``, for a user
+    without an item left (of a weight above 0); on a GPU such a user gets N, the id of no item.
 
     From scipy, pandas and polars::
 
@@ -99,9 +65,9 @@ def sample_negatives(
             [1, 1],
             [1, 1]])
     """
-    longest = interactions.most_of_a_user if isinstance(interactions, Interactions) else None
+    longest = None
     if isinstance(interactions, Interactions):
-        interactions = interactions.matrix
+        longest, interactions = interactions.most_of_a_user, interactions.matrix
     checks.sampling(positive_users, interactions, num_negatives, weights)
     checks.flag("return_mask", return_mask)
     checks.flag("batch_first", batch_first)
@@ -161,22 +127,15 @@ def _whole(weights: Tensor) -> Tensor:
 def _coalesced(interactions: Tensor) -> tuple[Tensor, Tensor]:
     """Rows and columns of the interactions, in order, each pair once."""
     if interactions.layout == torch.strided:
-        sparse = (interactions != 0).to_sparse()
-    elif interactions.layout == torch.sparse_csr:
-        counts = interactions.crow_indices().diff()
-        rows = torch.arange(len(counts), device=counts.device).repeat_interleave(
-            counts, output_size=interactions.col_indices().shape[0]
-        )
-        # What scipy hands over need be neither sorted nor free of duplicates.
-        sparse = _once(torch.stack([rows, interactions.col_indices().long()]), interactions.shape)
-    elif interactions.is_coalesced():
-        sparse = interactions
+        rows, items = (interactions != 0).to_sparse().indices()
+    elif interactions.layout == torch.sparse_coo and interactions.is_coalesced():
+        rows, items = interactions.indices()
     else:
-        sparse = _once(interactions._indices(), interactions.shape)
-    rows, items = sparse.indices()
+        if interactions.layout == torch.sparse_csr:
+            counts, items = interactions.crow_indices().diff(), interactions.col_indices().long()
+            rows = torch.arange(len(counts), device=counts.device).repeat_interleave(counts, output_size=len(items))
+            pairs = torch.stack([rows, items])
+        else:
+            pairs = interactions._indices()
+        rows, items = ones_at(pairs, interactions.shape).indices()
     return rows, items
-
-
-def _once(indices: Tensor, size: torch.Size) -> Tensor:
-    entries = torch.ones(indices.shape[1], dtype=torch.float32, device=indices.device)
-    return torch.sparse_coo_tensor(indices, entries, size, device=indices.device, check_invariants=True).coalesce()

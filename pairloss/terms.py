@@ -12,6 +12,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from pairloss.checks import true
+from pairloss.tensors import readable
+
 PairTerm = Callable[[Tensor, Tensor, Tensor | float], Tensor]
 
 
@@ -48,7 +51,9 @@ def softmax(positive: Tensor, many: Tensor, d: Tensor | float, temperature: floa
     # Every score is measured from the highest negative, so the exponentials cannot overflow. The highest is a
     # constant here: what moves it moves the sum below by as much.
     highest = many.detach().amax(0)
-    below = (many - highest.clamp(ends.min, ends.max)).clamp(max=0)
+    below = many - highest.clamp(ends.min, ends.max)
+    if not readable(highest) or not true((highest < torch.inf).all()):
+        below = below.clamp(max=0)  # from an infinite score no gradient may be NaN
     below = below / temperature if temperature != 1 else below
     total = below.exp().sum(0).clamp(min=ends.tiny).log()
     y = (highest - positive) / temperature + total  # the lead of the soft maximum τ·log Σ exp(n / τ)

@@ -10,12 +10,16 @@ import itertools
 import pytest
 import torch
 from torch._subclasses.fake_tensor import DataDependentOutputException, DynamicOutputShapeException, FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 from torch.utils.backend_registration import _setup_privateuseone_for_python_backend
 
 import pairloss
+from pairloss import sampling
 from tests.cases import (
     CHOOSING,
     LISTS,
+    MANY,
     PAIRS,
     case,
     embeddings,
@@ -34,9 +38,21 @@ DEVICE = "privateuseone"
 _setup_privateuseone_for_python_backend(DEVICE)
 
 
+class WithoutFloat64(TorchDispatchMode):
+    """The device of a Mac: it has no float64, and no kernel that takes from or puts into a flat tensor."""
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        made = function(*args, **kwargs or {})
+        there = [x for x in tree_leaves(made) if isinstance(x, torch.Tensor) and x.device.type == DEVICE]
+        name = str(function)
+        assert not any(x.dtype == torch.float64 for x in there), f"{name} makes float64"
+        assert not (there and name.startswith(("aten.take.", "aten.put"))), f"{name} has no kernel"
+        return made
+
+
 @pytest.fixture(autouse=True)
 def fakes():
-    with FakeTensorMode(allow_non_fake_inputs=True):
+    with FakeTensorMode(allow_non_fake_inputs=True), WithoutFloat64():
         yield
 
 
@@ -48,7 +64,8 @@ def there(value):
         return [there(entry) for entry in value]
     if not isinstance(value, torch.Tensor):
         return value
-    return torch.empty(value.shape, dtype=value.dtype, device=DEVICE, requires_grad=value.requires_grad)
+    dtype = torch.float32 if value.dtype == torch.float64 else value.dtype
+    return torch.empty(value.shape, dtype=dtype, device=DEVICE, requires_grad=value.requires_grad)
 
 
 def check(result, shape, dtype=None):
@@ -77,7 +94,7 @@ def test_losses_on_pairs_with_every_option_forward_and_backward(name, kind):
 @pytest.mark.parametrize("name", PAIRS)
 def test_modules(name):
     made = module(name, *there(tables("one")).values())
-    check(made(*there(case(name)).values(), **there(extra(optional(name)))), (), torch.float64)
+    check(made(*there(case(name)).values(), **there(extra(optional(name)))), (), torch.float32)
 
 
 @pytest.mark.parametrize("name", CHOOSING)
@@ -154,6 +171,36 @@ def test_metrics():
         check(metric(scores, held_out, exclude=exclude), (), torch.float32)
         check(metric(lambda users: scores[users], held_out, reduction="none"), (9,), torch.float32)
     check(pairloss.metrics.top_k(scores, exclude=exclude), (9, 10), torch.int64)
+
+
+def test_large_batches_and_sampling(monkeypatch):
+    """From 2¹⁷ entries on other kernels are taken."""
+    batch = there(case("warp_loss", k=17, b=2**13, dtype=torch.float32) | tables("three"))
+    batch["negative_mask"] = torch.empty(17, 2**13, dtype=torch.bool, device=DEVICE)
+    scores = [batch[key].requires_grad_() for key in ("positive_scores", "negative_scores")]
+    for name in MANY:
+        for choice in entry(name).choices:
+            loss = function(name)(**batch, **choice)
+            for score, gradient in zip(scores, torch.autograd.grad(loss, scores), strict=True):
+                check(gradient, score.shape, torch.float32)
+    check(pairloss.take_negatives(batch["negative_scores"], batch["positive_items"]), (2**13,), torch.float32)
+    check(pairloss.total_weight(batch["positive_scores"], negative_mask=batch["negative_mask"]), (), torch.float32)
+    users = torch.empty(9, dtype=torch.int64, device=DEVICE)
+    # A device known by name alone has no sparse tensors: what is read from one is put in its place.
+    known = torch.empty(2, 30, dtype=torch.int64, device=DEVICE)
+    monkeypatch.setattr(sampling, "_coalesced", lambda _: tuple(known))
+    for weights in (None, torch.empty(40, device=DEVICE)):
+        table = torch.empty(7, 40, dtype=torch.bool, device=DEVICE)
+        check(pairloss.sample_negatives(users, table, 5, weights=weights), (5, 9), torch.int64)
+
+
+def test_negatives_of_the_batch():
+    scores = torch.empty(9, 14, dtype=torch.float16, device=DEVICE, requires_grad=True)
+    ids = torch.empty(14, dtype=torch.int64, device=DEVICE)
+    options = {"users": ids[:9], "items": ids, "log_q": torch.empty(14, device=DEVICE)}
+    loss = pairloss.in_batch_softmax_loss(scores, **options, **there(tables("three") | extra(["mask", "weights"])))
+    check(loss, (), torch.float32)
+    check(torch.autograd.grad(loss, scores)[0], (9, 14), torch.float16)
 
 
 def test_a_look_at_a_value_would_be_seen():
