@@ -383,7 +383,7 @@ def number(name: str, value: Any, above_0: bool = False, at_most: float = math.i
     if not isinstance(value, Real) or isinstance(value, bool):
         hint = of_a_tensor if isinstance(value, Tensor) else ""
         raise TypeError(f"{name} must be a float, got {type(value).__name__}{hint}")
-    plain = value if isinstance(value, int) else float(value)  # an int may be beyond every float
+    plain = int(value) if isinstance(value, Integral) else float(value)  # an int may be beyond every float
     if not 0 <= plain <= min(at_most, MOST_FLOAT) or (above_0 and plain == 0):
         bound = f"{'above' if above_0 else 'of at least'} 0{_and_at_most(at_most)}"
         raise ValueError(f"{name} was {_short(value)}; expected a finite number {bound}")

@@ -72,7 +72,7 @@ LISTS = {
     ),
 }
 # Tested in files of their own, against arithmetic: no items, no credit.
-PLAIN = ["pointwise_loss", "logistic_loss", "poisson_loss", "regression_loss"]
+PLAIN = ["in_batch_softmax_loss", "pointwise_loss", "logistic_loss", "poisson_loss", "regression_loss"]
 
 COLLIES = [name for name, loss in PAIRS.items() if loss.of_collie]
 STANDARD = [name for name, loss in PAIRS.items() if not loss.takes_many]
