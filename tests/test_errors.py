@@ -159,7 +159,7 @@ ERRORS = {
     ),
     "no negatives": (lambda: warp(many=MANY[:0]), ValueError, r"has shape \[0, 4\]; expected \[K, B\] with K of at"),
     "empty sequence": (lambda: warp(many=[]), ValueError, "many_negative_scores is empty; expected K tensors"),
-    "ragged sequence": (lambda: warp(many=[N, N[:2]]), ValueError, r"shapes \[4\] on cpu, \[2\] on cpu; expected K"),
+    "ragged sequence": (lambda: warp(many=[N, N[:2]]), ValueError, r"holds \[4\] on cpu, \[2\] on cpu; expected K"),
     "a sequence on two devices": (
         lambda: warp(many=[N, N.to("meta")]),
         ValueError,
