@@ -472,6 +472,20 @@ def test_a_truncated_or_damaged_archive_is_no_archive(tmp_path):
             datasets.read_movielens_100k(tmp_path / "small.zip", minimum_rating=rating)
 
 
+@pytest.mark.parametrize("kind", [Path, str])
+@pytest.mark.parametrize(
+    ("read", "written_by"), [(datasets.read_movielens_100k, archive), (datasets.read_lastfm_2k, music)]
+)
+def test_an_unpacked_folder_is_refused_in_favour_of_its_zip_file(tmp_path, read, written_by, kind):
+    whole, folder = written_by(tmp_path / "small.zip"), tmp_path / "unpacked.zip"
+    with zipfile.ZipFile(whole) as opened:
+        opened.extractall(folder)
+    for place in (folder, tmp_path):  # what was unpacked, and where the archive lies
+        with pytest.raises(ValueError, match=f"^{re.escape(str(place))} is a folder; expected the zip file itself"):
+            read(kind(place))
+    read(kind(whole))
+
+
 def test_damage_in_compressed_data_is_named_or_does_not_matter(tmp_path):
     path = tmp_path / "small.zip"
     generator = torch.Generator().manual_seed(0)

@@ -84,6 +84,8 @@ def rows(
 
     Nothing is believed of what the archive says of its size: bytes are counted while they are inflated.
     """
+    if archive.is_dir():
+        raise ValueError(f"{archive} is a folder; expected the zip file itself, which need not be unpacked")
     name, number, size = member.rpartition("/")[2], 0, 0
     try:
         with zipfile.ZipFile(archive) as opened:

@@ -72,8 +72,8 @@ def read_lastfm_2k(archive: str | os.PathLike[str], *, most_tags: int = 100) -> 
     Raises:
         FileNotFoundError: where there is no such file
         TypeError: for an ``archive`` that is no path or a ``most_tags`` that is no int
-        ValueError: for a ``most_tags`` below 1, for a broken archive, a missing file, and a line that does not
-            fit the format, by its number
+        ValueError: for a ``most_tags`` below 1, for a folder, a broken archive, a missing file, and a line that does
+            not fit the format, by its number
 
     >>> read_lastfm_2k("hetrec2011-lastfm-2k.zip")  # doctest: +SKIP
     """

@@ -58,7 +58,7 @@ def read_movielens_100k(archive: str | os.PathLike[str], *, minimum_rating: int 
     Raises:
         FileNotFoundError: where there is no such file
         TypeError: for an ``archive`` that is no path or a ``minimum_rating`` that is no int
-        ValueError: for a ``minimum_rating`` that is not 1 to 5, for a broken archive, a missing file, and a
+        ValueError: for a ``minimum_rating`` that is not 1 to 5, for a folder, a broken archive, a missing file, and a
             line that does not fit the format, by its number
 
     >>> read_movielens_100k("ml-100k.zip")  # doctest: +SKIP
