@@ -9,6 +9,7 @@ from functools import partial
 import pytest
 import torch
 from torch import tensor
+from torch.autograd import forward_ad
 from torch.testing import assert_close
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -711,3 +712,201 @@ def test_more_negatives_may_be_drawn_than_there_are_items(num_items, rank_weight
         assert value == pytest.approx(1.5 * (log if rank_weight == "log" else harmonic), rel=1e-6)
     total = pairloss.warp_loss(positive, many, num_items=num_items, rank_weight=rank_weight)
     assert_close(total, (loss + loss**2).mean())
+
+
+# --- 13. what broke unnoticed -----------------------------------------------------------------------------
+
+
+def tangent(call, scores, directions):
+    """How the result of a call changes along the directions, in forward mode."""
+    with forward_ad.dual_level():
+        return forward_ad.unpack_dual(call(*map(forward_ad.make_dual, scores, directions))).tangent
+
+
+def slope(call, scores, directions, step=1e-4):
+    """The same by finite differences."""
+    ends = (call(*(s + sign * step * along for s, along in zip(scores, directions, strict=True))) for sign in (1, -1))
+    return (next(ends) - next(ends)) / (2 * step)
+
+
+@pytest.mark.parametrize("name", LISTS)
+@pytest.mark.parametrize("grouped", [False, True])
+def test_long_lists_have_a_tangent_in_forward_mode(name, grouped):
+    place = torch.arange(1500)
+    scores = (place * 7 % 1500 * 0.011).double()  # no difference is near a margin
+    groups = place % 3 if grouped else None
+    for choice in LISTS[name].choices:
+        call = partial(getattr(pairloss, name), labels=place % 5, groups=groups, **choice)
+        along = [(3 * scores).sin()]
+        assert_close(tangent(call, [scores], along), slope(call, [scores], along), rtol=1e-5, atol=1e-9)
+
+
+@pytest.mark.parametrize("dynamic", [False, True])
+@pytest.mark.parametrize("options", [{}, {"at": 1}, {"reduction": "sum"}])
+def test_a_compiled_lambdarank_of_an_empty_list_is_0(options, dynamic):
+    torch._dynamo.reset()
+    compiled = torch.compile(
+        partial(pairloss.lambdarank_loss, **options), fullgraph=True, dynamic=dynamic, backend="eager"
+    )
+    scores = torch.zeros(0, requires_grad=True)
+    loss = compiled(scores, torch.zeros(0, dtype=torch.int64))
+    assert loss == 0
+    assert torch.autograd.grad(loss, scores)[0].shape == (0,)
+    torch._dynamo.reset()
+
+
+COLUMNS = {  # a positive, its three negatives, and which of them are real
+    "finite": (0.5, [1.0, -0.5, 0.3], [1, 1, 1]),
+    "finite, one not real": (-2.0, [1.0, 40.0, 0.3], [1, 0, 1]),
+    "+inf": (0.5, [INF, 0.2, -1.0], [1, 1, 1]),
+    "+inf of the same kind": (0.5, [3.0, INF, -1.0], [1, 1, 1]),
+    "+inf and -inf": (1.0, [INF, 0.5, -INF], [1, 1, 1]),
+    "two +inf": (1.0, [INF, INF, 0.0], [1, 1, 0]),
+    "+inf not real": (0.4, [0.4, INF, 2.0], [1, 0, 1]),
+    "+inf not real beside -inf": (0.4, [-INF, INF, INF], [1, 0, 0]),
+    "-inf": (0.5, [-INF, 0.2, -1.0], [1, 1, 1]),
+    "-inf of the same kind": (0.5, [0.1, -INF, -1.0], [1, 1, 1]),
+    "all -inf": (0.5, [-INF, -INF, -INF], [1, 1, 1]),
+    "positive +inf": (INF, [0.1, 5.0, -1.0], [1, 0, 1]),
+    "positive +inf, none of its kind": (INF, [0.1, -INF, -INF], [1, 0, 1]),
+    "positive -inf": (-INF, [0.1, 5.0, -1.0], [1, 0, 1]),
+    "none real": (0.5, [INF, -INF, 3.0], [0, 0, 0]),
+}
+KIND = {"metadata": {"kind": tensor([0, 1, 0, 2])}, "metadata_weights": {"kind": 0.5}}
+OF_THE_KIND = {"positive_items": tensor(0), "negative_items": tensor([1, 2, 3])}  # the second negative alone
+
+
+def plain_softmax(positive, negatives, shares, temperature):
+    """The cost, and the gradient in all scores where the cost is finite, of one positive against real negatives."""
+    scores, shares = [positive, *negatives], [1.0, *shares]
+    highest = max(scores)
+    if INF in negatives or any(share and score == -INF for share, score in zip(shares, scores, strict=True)):
+        return INF, None
+    if positive == INF:
+        return (INF, None) if any(shares[1:]) else (0.0, [0.0] * len(scores))
+    exponentials = [math.exp((score - highest) / temperature) for score in scores]
+    total, whole = math.fsum(exponentials), math.fsum(shares)
+    leads = (share * (highest - score) for share, score in zip(shares, scores, strict=True) if share)
+    cost = math.fsum(leads) / temperature / whole + math.log(total)
+    return cost, [(e / total - share / whole) / temperature for e, share in zip(exponentials, shares, strict=True)]
+
+
+def in_columns(columns, credit, dtype):
+    """Arguments of the softmax for some of the ``COLUMNS``, all with a last dimension of their number."""
+    ids = {key: value[..., None].expand(*value.shape, len(columns)) for key, value in OF_THE_KIND.items()}
+    scores = {
+        "positive_scores": tensor([p for p, _, _ in columns], dtype=dtype),
+        "negative_scores": tensor([ns for _, ns, _ in columns], dtype=dtype).T.contiguous(),
+    }
+    return scores | {"negative_mask": tensor([flags for _, _, flags in columns]).T == 1} | (ids if credit else {})
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+@pytest.mark.parametrize("temperature", [0.3, 1.0, 20.0])
+@pytest.mark.parametrize("credit", [False, True])
+@pytest.mark.parametrize("which", ["all", "none of +inf", *COLUMNS])
+def test_infinite_scores_cost_the_softmax_of_their_own_column_alone(dtype, temperature, credit, which):
+    columns = [COLUMNS[which]] if which in COLUMNS else list(COLUMNS.values())
+    if which == "none of +inf":
+        columns = [(p, ns, real) for p, ns, real in columns if INF not in ns]
+    batch = in_columns(columns, credit, dtype) | (KIND if credit else {})
+    real = batch["negative_mask"]
+    costs, of_positive, of_many = outcome("softmax_loss", batch, temperature=temperature, reduction="none")
+    assert not of_positive.isnan().any()
+    assert not of_many.isnan().any()
+    for b, (p, ns, flags) in enumerate(columns):
+        rows = [k for k in range(3) if flags[k]]
+        shares = [1 / 3 if credit and k == 1 else 0.0 for k in rows]  # (1 − d) / (1 + d) at d = 1/2
+        cost, gradient = plain_softmax(p, [ns[k] for k in rows], shares, temperature) if rows else (0.0, [0.0])
+        precise = {"rtol": 1e-12 if dtype == torch.float64 else 1e-5, "atol": 1e-12 if dtype == torch.float64 else 1e-6}
+        assert_close(costs[b].item(), cost, **precise)
+        assert (of_many[~real[:, b], b] == 0).all()
+        if gradient is not None:
+            assert_close([of_positive[b].item(), *of_many[rows, b].tolist()], gradient, **precise)
+
+
+@pytest.mark.parametrize("credit", [False, True])
+def test_infinite_scores_cost_the_same_where_values_cannot_be_read(credit):
+    batch, kind = in_columns(list(COLUMNS.values()), credit, torch.float64), KIND if credit else {}
+    costs, of_positive, of_many = outcome("softmax_loss", batch | kind, reduction="none")
+
+    def loss(positive, many, others):
+        return function("softmax_loss")(positive, many, **others, **kind, reduction="none")
+
+    scores, others = list(batch.values())[:2], dict(list(batch.items())[2:])
+    assert_close(torch.func.vmap(loss, -1)(*scores, others), costs)
+    torch._dynamo.reset()
+    assert_close(torch.compile(loss, fullgraph=True, backend="eager")(*scores, others), costs)
+    torch._dynamo.reset()
+    slopes = torch.func.vmap(torch.func.grad(loss, (0, 1)), -1, -1)(*scores, others)
+    assert_close(slopes, (of_positive, of_many))
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("code", [-0.5, -0.25, -0.99, -1e-3, -1e-6, -1.5])
+@pytest.mark.parametrize("shape", [(4,), (4, 1)])
+def test_any_code_below_0_is_missing(dtype, code, shape):
+    codes = tensor([code, code, 0.5, 0.5]).to(dtype).reshape(shape)
+    credit = {"metadata": {"code": codes}, "metadata_weights": {"code": 0.25}}
+    d = pairloss.ideal_difference_from_metadata(tensor([0, 2, 0]), tensor([1, 3, 2]), **credit)
+    assert d.tolist() == [1.0, 0.75, 1.0]
+    zeros = torch.zeros(4, dtype=dtype).reshape(shape)
+    for code_0 in (zeros, -zeros):  # −0 is 0
+        credit["metadata"] = {"code": code_0}
+        assert pairloss.ideal_difference_from_metadata(tensor([0]), tensor([1]), **credit) == 0.75
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+@pytest.mark.parametrize("shape", [(0,), (0, 3), (3, 0)])
+@pytest.mark.parametrize("name", [*PAIRS, "pointwise_loss"])
+def test_an_empty_batch_with_weights_is_0_with_gradients_of_0(name, reduction, shape):
+    loss = function(name) if name in PAIRS else getattr(pairloss, name)
+    many = name in PAIRS and entry(name).takes_many
+    for dtype, mask in itertools.product((*FLOATS, torch.int64), (None, torch.ones(shape, dtype=torch.bool))):
+        scores = [torch.zeros(size, requires_grad=True) for size in (shape, (4, *shape) if many else shape)]
+        value = loss(*scores, weights=torch.ones(shape, dtype=dtype), mask=mask, reduction=reduction)
+        assert torch.equal(value, torch.zeros(shape if reduction == "none" else ()))
+        for score, gradient in zip(scores, torch.autograd.grad(value.sum(), scores), strict=True):
+            assert torch.equal(gradient, torch.zeros_like(score))
+
+
+@pytest.mark.parametrize("part", [2.0**-50, 2.0**-46, 2.0**-43, 2.0**-41])
+@pytest.mark.parametrize("factor", [3, 7])
+def test_small_weights_keep_their_ratio_beside_a_large_one(part, factor):
+    weights = tensor([1.0, part, factor * part], dtype=torch.float64)
+    known = tensor([[True, False, False]])
+    generator = torch.Generator().manual_seed(0)
+    drawn = pairloss.sample_negatives(tensor([0]), known, 10_000, weights=weights, generator=generator)
+    share = factor / (1 + factor)
+    deviation = math.sqrt(share * (1 - share) / 10_000)
+    assert abs((drawn == 2).double().mean().item() - share) < 5 * deviation
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("form", FORMS)
+def test_an_infinite_weight_of_an_item_is_refused_by_name(form, dtype):
+    for place, all_of_them in itertools.product((0, 3, 6), (False, True)):
+        weights = torch.ones(7, dtype=dtype)
+        weights[slice(None) if all_of_them else place] = INF
+        with pytest.raises(ValueError, match=r"^weights .*finite"):
+            sample(form, weights=weights)
+    largest = torch.full((7,), torch.finfo(dtype).max, dtype=dtype)
+    assert_close(sample(form, weights=largest), sample(form, weights=torch.ones(7)))
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_a_total_weight_has_no_gradient_whatever_requires_one(dtype):
+    weights = tensor([1.0, 0.0, 2.0, 0.5], dtype=dtype, requires_grad=True)
+    scores = torch.zeros(4, dtype=dtype, requires_grad=True)
+    mask, real = tensor([True, True, False, True]), tensor([[True] * 4, [False] * 4])
+    for options, expected in (
+        ({"weights": weights}, 3.5),
+        ({"weights": weights, "mask": mask}, 1.5),
+        ({"weights": weights * 1, "negative_mask": real}, 3.5),
+        ({"mask": mask}, 3.0),
+        ({}, 4.0),
+    ):
+        total = pairloss.total_weight(scores, **options)
+        assert total == expected
+        assert not total.requires_grad
+        assert total.grad_fn is None
