@@ -9,6 +9,7 @@ from typing import NamedTuple
 import torch
 
 import pairloss
+from pairloss import pair_loss, terms
 from tests import oracles
 
 NUM_ITEMS = 40
@@ -24,6 +25,7 @@ class PairLoss(NamedTuple):
     squared: bool | None = True  # what it does unless asked; None where it cannot be asked
     choices: tuple = ({},)  # options of its own, each set tried by every test
     of_collie: bool = True  # takes num_items and the rest in Collie's order, by position
+    sentence: Callable | None = None  # the loss, where pairloss has no name for it but all that it is made of
 
 
 class ListLoss(NamedTuple):
@@ -33,6 +35,50 @@ class ListLoss(NamedTuple):
     choices: tuple  # the first is the default
     ties_by_order: bool = False  # whether items of equal score are told apart by their order
 
+
+# --- losses of the literature that are not in the package, each a sentence of pair_loss ---------------------
+
+
+def psl(positive_scores, negatives, **options):
+    """Pairwise softmax loss with tanh and temperature 1: Yang et al., NeurIPS 2024, arXiv 2411.00163."""
+    return pair_loss(_psl, positive_scores, negatives, **options)
+
+
+def _psl(positive, many, d):
+    # 1 + tanh(x) = 2·σ(2x). The left side rounds to 0 from x = −9 on in float32.
+    return (2 * (2 * (many - positive)).sigmoid()).sum(0).log()
+
+
+def bsl(positive_scores, negatives, **options):
+    """Bilateral softmax loss: Wu et al., ICDE 2024, arXiv 2312.12882."""
+    return pair_loss(_bsl, positive_scores, negatives, **options)
+
+
+def _bsl(positive, many, d):
+    # For one positive: −log(e^(p/τ₁) / (Σ e^(n/τ₂))^(τ₂/τ₁)), as in ItemRec, the code of the authors of PSL. The paper
+    # takes the expectation over the negatives, which is the sum over K. A constant parts them where all are real.
+    t1, t2 = oracles.BSL_TEMPERATURES
+    return (t2 * (many / t2).logsumexp(0) - positive) / t1
+
+
+def dns(positive_scores, negatives, **options):
+    """Dynamic negative sampling: Zhang et al., SIGIR 2013. Log BPR against the hardest of K."""
+    return pair_loss(terms.log_bpr, positive_scores, negatives, choose=pairloss.choose_hardest, **options)
+
+
+class PSL(pairloss.LogBPRLoss):
+    function = staticmethod(psl)
+
+
+class BSL(pairloss.LogBPRLoss):
+    function = staticmethod(bsl)
+
+
+class DNS(pairloss.LogBPRLoss):
+    function = staticmethod(dns)
+
+
+# --- the tables ---------------------------------------------------------------------------------------------
 
 HARDEST = ({"hardest_by": "score"}, {"hardest_by": "violation"})
 PAIRS = {
@@ -60,6 +106,17 @@ PAIRS = {
         chooses_one=True,
         choices=({"rank_weight": "log"}, {"rank_weight": "harmonic"}),
     ),
+    "psl": PairLoss(oracles.psl, PSL, takes_many=True, squared=False, of_collie=False, sentence=psl),
+    "bsl": PairLoss(oracles.bsl, BSL, takes_many=True, squared=False, of_collie=False, sentence=bsl),
+    "dns": PairLoss(
+        oracles.hardest(oracles.log_bpr),
+        DNS,
+        takes_many=True,
+        chooses_one=True,
+        squared=False,
+        of_collie=False,
+        sentence=dns,
+    ),
 }
 LISTS = {
     "pairwise_hinge_loss": ListLoss(
@@ -74,6 +131,7 @@ LISTS = {
 # Tested in files of their own, against arithmetic: no items, no credit.
 PLAIN = ["in_batch_softmax_loss", "pointwise_loss", "logistic_loss", "poisson_loss", "regression_loss"]
 
+NAMED = [name for name, loss in PAIRS.items() if loss.sentence is None]
 COLLIES = [name for name, loss in PAIRS.items() if loss.of_collie]
 STANDARD = [name for name, loss in PAIRS.items() if not loss.takes_many]
 MANY = [name for name, loss in PAIRS.items() if loss.takes_many]
@@ -88,11 +146,21 @@ def entry(name):
     return PAIRS[name]
 
 
+def itself(name):
+    """The loss of that name."""
+    return entry(name).sentence or getattr(pairloss, name)
+
+
+def negatives_of(name):
+    """What the loss calls its negatives."""
+    if entry(name).sentence:
+        return "negatives"
+    return "many_negative_scores" if entry(name).takes_many else "negative_scores"
+
+
 def function(name):
     """The loss of that name as f(positive_scores, negative_scores, positive_items, negative_items, …)."""
-    entry(name)
-
-    public = getattr(pairloss, name)
+    public = itself(name)
 
     def loss(positive_scores, negative_scores, positive_items=None, negative_items=None, **options):
         options |= {"num_items": NUM_ITEMS} if name in COLLIES else {}

@@ -62,6 +62,19 @@ def softmax(p, ns, ds, temperature=1.0):
     return math.fsum(s * loss for s, loss in zip(shares, losses, strict=True) if s) / math.fsum(shares)
 
 
+def psl(p, ns, ds):
+    return math.log(math.fsum(2 * sigmoid(2 * (n - p)) for n in ns))
+
+
+BSL_TEMPERATURES = 2.0, 0.5  # of the positive and of the negatives
+
+
+def bsl(p, ns, ds):
+    t1, t2 = BSL_TEMPERATURES
+    highest = max(ns)
+    return (highest - p) / t1 + t2 / t1 * math.log(math.fsum(math.exp((n - highest) / t2) for n in ns))
+
+
 def ideal_difference(positive_item, negative_item, metadata, metadata_weights):
     if not metadata:
         return 1.0

@@ -9,7 +9,7 @@ from torch import tensor
 
 import pairloss
 from pairloss.tensors import INTEGERS
-from tests.cases import COLLIES, LISTS, PAIRS, entry
+from tests.cases import COLLIES, LISTS, PAIRS, entry, itself, negatives_of
 
 P, N = torch.zeros(4), torch.zeros(4)
 MANY = torch.zeros(3, 4)
@@ -396,7 +396,7 @@ def test_sparse_and_nested_tensors_are_refused_by_name(name, make):
     many = entry(name).takes_many
     good = {
         "positive_scores": P,
-        "many_negative_scores" if many else "negative_scores": MANY if many else N,
+        negatives_of(name): MANY if many else N,
         "positive_items": ITEMS,
         "negative_items": MANY_ITEMS if many else ITEMS,
         "mask": P.bool(),
@@ -406,9 +406,9 @@ def test_sparse_and_nested_tensors_are_refused_by_name(name, make):
     for argument, value in good.items():
         if isinstance(value, torch.Tensor):
             with pytest.raises(TypeError, match=f"{argument} must be a dense tensor"):
-                getattr(pairloss, name)(**good | {argument: make()})
+                itself(name)(**good | {argument: make()})
     with pytest.raises(TypeError, match="dense tensor"):
-        getattr(pairloss, name)(**good | {"metadata": {"genre": make()}, "metadata_weights": WEIGHT})
+        itself(name)(**good | {"metadata": {"genre": make()}, "metadata_weights": WEIGHT})
 
 
 @pytest.mark.parametrize("name", LISTS)

@@ -15,6 +15,7 @@ from tests.cases import (
     ADAPTIVE,
     CHOOSING,
     MANY,
+    NAMED,
     NUM_ITEMS,
     PAIRS,
     STANDARD,
@@ -675,13 +676,14 @@ def test_large_tables_go_through_transforms(name):
 
 @pytest.mark.parametrize("name", CHOOSING)
 def test_credit_a_few_rows_at_a_time_is_that_of_each_row(name):
-    """K · B beyond one piece: as equal as if each pair stood alone."""
+    """K · B beyond one piece: as equal as if each pair stood alone, but for the last digit of a vectorized function."""
     batch, options = case(name, k=5, b=2**17 + 1), tables("three")
     for choice in entry(name).choices:
         whole = function(name)(**batch, **options, **choice, reduction="none")
         some = [0, 1, 12_345, 2**17]
         parts = {key: value[..., some] for key, value in batch.items()}
-        assert_close(whole[some], function(name)(**parts, **options, **choice, reduction="none"), rtol=0, atol=0)
+        alone = function(name)(**parts, **options, **choice, reduction="none")
+        assert_close(whole[some], alone, rtol=0 if name in NAMED else 4e-16, atol=0)
 
 
 @pytest.mark.parametrize("name", PAIRS)
@@ -755,7 +757,7 @@ CREDIT = tables("three")
 
 
 def everything(positive, negative, many, items, negative_items, many_items, mask, weights, negative_mask):
-    """All six losses on one batch, with credit, masks and weights: one graph."""
+    """All losses on one batch, with credit, masks and weights: one graph."""
     shared = {"mask": mask, "weights": weights, **CREDIT}
     losses = [function(name)(positive, negative, items, negative_items, **shared) for name in STANDARD]
     for name in MANY:
