@@ -55,8 +55,8 @@ def bsl(positive_scores, negatives, **options):
 
 
 def _bsl(positive, many, d):
-    # For one positive: −log(e^(p/τ₁) / (Σ e^(n/τ₂))^(τ₂/τ₁)), as in ItemRec, the code of the authors of PSL. The paper
-    # takes the expectation over the negatives, which is the sum over K. A constant parts them where all are real.
+    # For one positive: −log(e^(p/τ₁) / (Σ e^(n/τ₂))^(τ₂/τ₁)), as in ItemRec, the code of the authors of PSL. Those of
+    # BSL take the mean over the negatives, not the sum. Where all are real the two differ by a constant.
     t1, t2 = oracles.BSL_TEMPERATURES
     return (t2 * (many / t2).logsumexp(0) - positive) / t1
 

@@ -1,0 +1,721 @@
+"""What pair_loss composes, tables with the batch first, and names that were others once."""
+
+import itertools
+import math
+import re
+import warnings
+from functools import partial
+
+import pytest
+import torch
+from torch import tensor
+from torch.testing import assert_close
+
+import pairloss
+from pairloss import choose_first_violation, choose_hardest, choose_semi_hard, pair_loss, terms
+from tests import oracles
+from tests.cases import (
+    CHOOSING,
+    MANY,
+    NAMED,
+    NUM_ITEMS,
+    case,
+    embeddings,
+    entry,
+    extra,
+    function,
+    module,
+    negatives_of,
+    optional,
+    psl,
+    tables,
+)
+
+REDUCTIONS = ("mean", "sum", "none")
+# Each loss with a name, and the words of its sentence: its options, its term and its choice.
+SENTENCES = [
+    ("bpr_loss", {}, terms.bpr, None),
+    ("hinge_loss", {}, terms.hinge, None),
+    ("log_bpr_loss", {}, terms.log_bpr, None),
+    ("adaptive_bpr_loss", {}, terms.bpr, choose_hardest),
+    ("adaptive_hinge_loss", {}, terms.hinge, choose_hardest),
+    ("softmax_loss", {}, terms.softmax, None),
+    ("softmax_loss", {"temperature": 0.3}, partial(terms.softmax, temperature=0.3), None),
+]
+every_sentence = pytest.mark.parametrize(("name", "own", "term", "choose"), SENTENCES)
+every_kind = pytest.mark.parametrize("kind", ["none", "one", "three"])
+
+
+def subsets(names):
+    return [chosen for n in range(len(names) + 1) for chosen in itertools.combinations(names, n)]
+
+
+def squared_or_not(name):
+    """The options of the loss of that name, and those of its sentence, which squares only when asked."""
+    flags = (False, True) if entry(name).squared is not None else (None,)
+    return [({} if flag is None else {"squared": flag}, {"squared": bool(flag)}) for flag in flags]
+
+
+def outcome(loss, batch, **options):
+    """The loss and its gradients in both scores."""
+    scores = [batch[key].clone().requires_grad_() for key in ("positive_scores", "negative_scores")]
+    rest = {key: value for key, value in batch.items() if not key.endswith("scores")}
+    value = loss(*scores, **rest, **options)
+    return [value, *torch.autograd.grad(value.sum(), scores)]
+
+
+def same(ours, theirs):
+    return all(torch.equal(*pair) for pair in zip(ours, theirs, strict=True))
+
+
+# --- a loss with a name is its sentence ---------------------------------------------------------------------
+
+
+@every_sentence
+@every_kind
+@pytest.mark.parametrize("seed", range(2))
+def test_a_loss_is_its_sentence_to_the_last_digit(name, own, term, choose, kind, seed):
+    sentence, batch = partial(pair_loss, term, choose=choose), case(name, seed=seed) | tables(kind, seed)
+    for which, (squared, asked), reduction in itertools.product(
+        subsets(optional(name)), squared_or_not(name), REDUCTIONS
+    ):
+        options = extra(which, seed=seed) | {"reduction": reduction}
+        ours = outcome(sentence, batch, **options, **asked)
+        assert same(ours, outcome(function(name), batch, **options, **own, **squared))
+
+
+@pytest.mark.parametrize(("name", "own", "term", "choose"), [row for row in SENTENCES if row[0] in CHOOSING])
+@every_kind
+def test_a_sentence_scores_twice_as_its_loss_does(name, own, term, choose, kind):
+    ids, vectors = case(name), embeddings()[0]
+    for which, squared in itertools.product(subsets(optional(name)), (True, False)):
+        options = extra(which) | tables(kind) | {"squared": squared}
+        outcomes, asked = [], []
+        for loss in (partial(pair_loss, term, choose=choose), function(name)):
+
+            def score(items, asked=asked):
+                asked.append((tuple(items.shape), torch.is_grad_enabled()))
+                return (vectors[0] * vectors[1][items]).sum(-1)
+
+            i, j = ids["positive_items"], ids["negative_items"]
+            value = loss(score(i), score, positive_items=i, negative_items=j, **options, **own)
+            outcomes.append([value, *torch.autograd.grad(value, vectors)])
+        assert same(*outcomes)
+        assert asked == 2 * [((9,), True), ((5, 9), False), ((9,), True)]
+
+
+@pytest.mark.parametrize("which", subsets(["mask", "weights"]))
+def test_pointwise_is_its_sentence(which):
+    batch = {key: value for key, value in case("bpr_loss").items() if key.endswith("scores")}
+    for reduction in REDUCTIONS:
+        options = extra(which) | {"reduction": reduction}
+        ours = outcome(partial(pair_loss, terms.pointwise), batch, **options)
+        assert same(ours, outcome(pairloss.pointwise_loss, batch, **options))
+
+
+def test_every_sentence_may_be_squared():
+    """Also that of a loss that cannot be asked for it."""
+    batch = case("softmax_loss") | tables("three")
+    scores, rest = list(batch.values())[:2], dict(list(batch.items())[2:])
+    for term in (terms.softmax, partial(terms.softmax, temperature=3.0)):
+        plain = pair_loss(term, *scores, **rest, reduction="none")
+        assert_close(pair_loss(term, *scores, **rest, squared=True, reduction="none"), plain + plain**2)
+        assert torch.equal(pair_loss(term, *scores, **rest, reduction="none", squared=False), plain)
+
+
+def first_violation(p, ns, ds):
+    return next((d - p + n for n, d in zip(ns, ds, strict=True) if d - p + n > 0), 0.0)
+
+
+def semi_hard(p, ns, ds):
+    below = [n for n in ns if n < p]
+    k = ns.index(max(below) if below else min(ns))
+    return oracles.log_bpr(p - ns[k], ds[k])
+
+
+@every_kind
+@pytest.mark.parametrize("which", subsets(["mask", "weights", "negative_mask"]))
+def test_choices_of_our_own_equal_plain_loops(kind, which):
+    for (choose, term, loop), squared, reduction, seed in itertools.product(
+        [(choose_first_violation, terms.hinge, first_violation), (choose_semi_hard, terms.log_bpr, semi_hard)],
+        (True, False),
+        REDUCTIONS,
+        range(2),
+    ):
+        batch = case("warp_loss", seed=seed) | tables(kind, seed) | extra(which, seed=seed)
+        options = {"squared": squared, "reduction": reduction}
+        actual = function_of(term, choose)(**batch, **options)
+        expected = tensor(oracles.over_pairs(loop, **batch, **options), dtype=torch.float64)
+        assert_close(actual, expected, rtol=1e-12, atol=1e-12)
+
+
+def function_of(term, choose=None):
+    """A sentence that calls its negatives as the tables of this project do."""
+    return lambda positive_scores, negative_scores, **rest: pair_loss(
+        term, positive_scores, negative_scores, choose=choose, **rest
+    )
+
+
+@every_kind
+@pytest.mark.parametrize("rank_weight", ["log", "harmonic"])
+def test_warp_is_its_sentence_times_the_rank_weight(kind, rank_weight):
+    batch = case("warp_loss", b=60) | tables(kind) | extra(["negative_mask"], b=60)
+    plain = function_of(terms.hinge, choose_first_violation)(**batch, reduction="none")
+    warp = function("warp_loss")(**batch, rank_weight=rank_weight, squared=False, reduction="none")
+    where = plain > 0
+    assert (warp[~where] == 0).all()
+    possible = [
+        {"log": math.log(NUM_ITEMS / t), "harmonic": sum(1 / i for i in range(1, (NUM_ITEMS - 1) // t + 1))}
+        for t in range(1, 6)
+    ]
+    weights = tensor([weight[rank_weight] for weight in possible], dtype=torch.float64)
+    ratio = warp[where] / plain[where]
+    nearest = (ratio[:, None] - weights).abs().min(1)
+    assert nearest.values.max() < 1e-12
+    assert len(nearest.indices.unique()) > 2
+
+
+def test_the_first_violation_from_the_hardest_down_is_the_hardest():
+    batch = case("warp_loss", b=60)
+    order = batch["negative_scores"].argsort(0, descending=True)
+    batch = {key: value.gather(0, order) if value.ndim == 2 else value for key, value in batch.items()}
+    for squared, reduction in itertools.product((True, False), REDUCTIONS):
+        options = {"squared": squared, "reduction": reduction}
+        ours = function_of(terms.hinge, choose_first_violation)(**batch, **options)
+        assert torch.equal(ours, function("adaptive_hinge_loss")(**batch, **options))
+
+
+def test_psl_as_it_is_written_is_psl_as_it_keeps_its_digits():
+    batch = case("psl")
+    written = pair_loss(lambda p, n, d: (1 + torch.tanh(n - p)).sum(0).log(), *list(batch.values())[:2])
+    assert_close(written, function("psl")(**batch))
+    assert psl(torch.zeros(1), torch.full((1, 1), -20.0)).item() == pytest.approx(-40 + math.log(2))
+
+
+# --- a term and a choice of the caller ------------------------------------------------------------------------
+
+
+def easiest(scores):
+    return scores.masked_fill(scores == -torch.inf, torch.inf).argmin(0)
+
+
+def easiest_by_loop(term):
+    return lambda p, ns, ds: term(p - min(ns), ds[ns.index(min(ns))])
+
+
+@every_kind
+@pytest.mark.parametrize("which", subsets(["mask", "weights", "negative_mask"]))
+@pytest.mark.parametrize(
+    ("term", "loop"), [(terms.bpr, oracles.bpr), (terms.hinge, oracles.hinge), (terms.log_bpr, oracles.log_bpr)]
+)
+def test_a_choice_of_the_caller_equals_a_loop(kind, which, term, loop):
+    for squared, reduction in itertools.product((True, False), REDUCTIONS):
+        batch = case("warp_loss") | tables(kind) | extra(which)
+        options = {"squared": squared, "reduction": reduction}
+        expected = tensor(oracles.over_pairs(easiest_by_loop(loop), **batch, **options), dtype=torch.float64)
+        assert_close(function_of(term, easiest)(**batch, **options), expected, rtol=1e-12, atol=1e-12)
+
+
+def test_a_choice_sees_the_scores_without_a_gradient_and_minus_infinity_where_one_is_not_real():
+    batch, seen = case("warp_loss") | extra(["negative_mask"]), []
+
+    def choose(scores):
+        seen.append(scores)
+        return scores.argmax(0)
+
+    batch["negative_scores"].requires_grad_()
+    loss = function_of(terms.hinge, choose)(**batch)
+    assert torch.equal(loss, function_of(terms.hinge, choose_hardest)(**batch))
+    (scores,) = seen
+    assert not scores.requires_grad
+    assert torch.equal(scores, batch["negative_scores"].masked_fill(~batch["negative_mask"], -torch.inf))
+
+
+def test_a_term_sees_minus_infinity_and_the_number_1_where_nothing_else_is_known():
+    batch, seen = case("warp_loss") | extra(["negative_mask"]), []
+
+    def term(positive, many, d):
+        seen.append((positive, many, d))
+        return many.amax(0) - positive
+
+    credit = tables("one")
+    for options in ({}, credit):
+        function_of(term)(**batch, **options)
+    (p, many, one), (_, _, d) = seen
+    real = batch["negative_mask"]
+    counts = real.any(0)
+    assert torch.equal(p[counts], batch["positive_scores"][counts])
+    assert (many[:, counts][~real[:, counts]] == -torch.inf).all()
+    assert torch.equal(many[real], batch["negative_scores"][real])
+    assert isinstance(one, float)
+    assert one == 1
+    items = batch["positive_items"], batch["negative_items"]
+    expected = pairloss.ideal_difference_from_metadata(*items, *credit.values())
+    assert_close(d[real], expected[real].double())
+    assert (d[~real] == 1).all()
+    assert (d[real] < 1).any()
+
+
+@every_kind
+@pytest.mark.parametrize("which", subsets(["mask", "weights", "negative_mask"]))
+def test_a_choice_of_the_caller_scores_twice(kind, which):
+    ids, outcomes = case("warp_loss") | extra(which), []
+    vectors, plain = scorer((9,), False)
+    _, turned = scorer((9,), True, vectors)
+    for twice, first in itertools.product((False, True), repeat=2):
+        score = turned if first else plain
+        rest = {key: value for key, value in (turn(ids) if first else ids).items() if not key.endswith("scores")}
+        negatives = score if twice else score(rest["negative_items"])
+        loss = function_of(terms.bpr, easiest)(
+            score(rest["positive_items"]), negatives, **rest, **tables(kind), batch_first=first
+        )
+        outcomes.append([loss, *torch.autograd.grad(loss, vectors)])
+    for other in outcomes[1:]:
+        assert_close(other, outcomes[0], rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", [torch.int32, torch.uint8, torch.uint64])
+def test_a_choice_may_give_rows_of_any_integer_dtype(dtype):
+    batch = case("warp_loss")
+    ours = function_of(terms.hinge, lambda scores: scores.argmin(0).to(dtype))(**batch)
+    assert torch.equal(ours, function_of(terms.hinge, lambda scores: scores.argmin(0))(**batch))
+
+
+def my_term(positive, negative, d):
+    return d * torch.nn.functional.softplus(negative - positive) ** 2
+
+
+def my_sum(positive, many, d):
+    return (d * (many - positive).sigmoid()).sum(0)
+
+
+@pytest.mark.parametrize(("term", "choose"), [(my_term, easiest), (my_term, choose_semi_hard), (my_sum, None)])
+@pytest.mark.parametrize("kind", ["none", "three"])
+def test_a_sentence_of_the_caller_compiles_and_goes_through_transforms(term, choose, kind):
+    batch = case("warp_loss") | tables(kind) | extra(["mask", "weights", "negative_mask"])
+    scores, rest = list(batch.values())[:2], dict(list(batch.items())[2:])
+
+    def loss(p, n):
+        return pair_loss(term, p, n, choose=choose, **rest)
+
+    value, *gradients = outcome(function_of(term, choose), batch)
+    assert all((gradient != 0).any() for gradient in gradients)
+    compiled = torch.compile(loss, fullgraph=True, backend="eager")
+    assert_close(compiled(*scores), value)
+    torch._dynamo.reset()
+    assert_close(torch.func.grad(loss, argnums=(0, 1))(*scores), tuple(gradients))
+    several = [torch.stack([score, score.roll(1, -1)]) for score in scores]
+    each = torch.stack([loss(*(score[i] for score in several)) for i in (0, 1)])
+    assert_close(torch.func.vmap(loss)(*several), each)
+    slopes = torch.func.vmap(torch.func.grad(loss))(*several)
+    assert_close(slopes[0], gradients[0])
+
+
+# --- errors of a sentence -------------------------------------------------------------------------------------
+
+P, N = torch.arange(4.0), torch.zeros(4)
+TABLE, IDS = torch.zeros(3, 4), torch.zeros(3, 4, dtype=torch.int64)
+
+
+def of_term(returned, negatives=N):
+    return lambda: pair_loss(lambda positive, negative, d: returned, P, negatives)
+
+
+def of_choice(returned):
+    return lambda: pair_loss(terms.hinge, P, TABLE, choose=lambda scores: returned)
+
+
+ROWS = torch.zeros(4, dtype=torch.int64)
+WRONG = {
+    "term gives a float": (of_term(1.0), TypeError, "term returned float; expected a torch.Tensor"),
+    "term gives None": (of_term(None), TypeError, "term returned NoneType; expected a torch.Tensor"),
+    "term gives a pair": (of_term((P, N)), TypeError, "term returned tuple; expected a torch.Tensor"),
+    "term gives float64": (of_term(P.double()), TypeError, "term returned torch.float64; expected torch.float32"),
+    "term gives integers": (of_term(ROWS), TypeError, "term returned torch.int64; expected torch.float32"),
+    "term gives bool": (of_term(P > 0), TypeError, "term returned torch.bool; expected torch.float32"),
+    "term gives a scalar": (of_term(P.sum()), ValueError, r"term returned shape \[\] .*expected \[4\], one value"),
+    "term gives [B, 1]": (of_term(P[:, None]), ValueError, r"term returned shape \[4, 1\] .*expected \[4\]"),
+    "term gives too few": (of_term(P[:2]), ValueError, r"term returned shape \[2\] for positives \[4\]"),
+    "term gives two rows": (of_term(TABLE[:2], TABLE), ValueError, r"term returned shape \[2, 4\].*expected \[4\]"),
+    "term of one pair with K negatives": (
+        lambda: pair_loss(terms.hinge, P, TABLE),
+        ValueError,
+        r"term returned shape \[3, 4\] for positives \[4\] and negatives \[3, 4\]; expected \[4\].*needs choose=",
+    ),
+    "choose gives a list": (of_choice([0] * 4), TypeError, "choose returned list; expected a torch.Tensor of rows"),
+    "choose gives None": (of_choice(None), TypeError, "choose returned NoneType; expected a torch.Tensor of rows"),
+    "choose gives what the search of WARP gives": (
+        lambda: pair_loss(terms.hinge, P, TABLE, choose=lambda scores: choose_first_violation(scores)),
+        TypeError,
+        "choose returned tuple; expected a torch.Tensor of rows",
+    ),
+    "choose gives floats": (of_choice(P), TypeError, "choose returned torch.float32; expected integer rows"),
+    "choose gives bool": (of_choice(P > 0), TypeError, "choose returned torch.bool; expected integer rows"),
+    "choose gives [1, B]": (of_choice(ROWS[None]), ValueError, r"choose returned shape \[1, 4\] .*expected \[4\]"),
+    "choose gives a mask": (of_choice(IDS), ValueError, r"choose returned shape \[3, 4\] for negatives \[3, 4\]"),
+    "choose gives row K": (of_choice(ROWS + 3), ValueError, "choose returned rows from 3 to 3; expected 0 to 2"),
+    "choose gives row −1": (of_choice(ROWS - 1), ValueError, "choose returned rows from -1 to -1; expected 0 to 2"),
+    "choose gives rows elsewhere": (of_choice(ROWS.to("meta")), ValueError, "choose returned is on meta but .*on cpu"),
+    "term is a word": (lambda: pair_loss("hinge", P, N), TypeError, "term must be a function, got str"),
+    "choose is a word": (
+        lambda: pair_loss(terms.hinge, P, TABLE, choose="hardest"),
+        TypeError,
+        "choose must be a function, got str",
+    ),
+    "a function without choose": (
+        lambda: pair_loss(terms.softmax, P, lambda ids: TABLE, negative_items=IDS),
+        TypeError,
+        r"negatives was a function; expected scores, \[K, B\]",
+    ),
+    "a function without ids": (
+        lambda: pair_loss(terms.hinge, P, lambda ids: TABLE, choose=choose_hardest),
+        ValueError,
+        r"negative_items was None; to score negatives by a function, give their ids, \[K, B\]",
+    ),
+    "a function with ids [B]": (
+        lambda: pair_loss(terms.hinge, P, lambda ids: TABLE, choose=choose_hardest, negative_items=IDS[0]),
+        ValueError,
+        r"negative_items has shape \[4\] beside positive_scores \[4\]; expected \[K, 4\]",
+    ),
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+def test_a_wrong_word_is_refused_by_name(wrong):
+    call, error, message = WRONG[wrong]
+    with pytest.raises(error, match=message):
+        call()
+
+
+@pytest.mark.parametrize("wrong", [{"term": "hinge"}, {"choose": "hardest"}, {"mask": P}, {"squared": 1}])
+def test_nothing_is_scored_or_chosen_before_all_words_are_checked(wrong):
+    def never(*arguments):
+        raise AssertionError("called")
+
+    words = {"term": never, "choose": never, "negative_items": IDS} | wrong
+    with pytest.raises((TypeError, ValueError)):
+        pair_loss(words.pop("term"), P, never, **words)
+
+
+# --- tables with the batch first --------------------------------------------------------------------------------
+
+TABLES = ("negative_scores", "negative_items", "negative_mask")
+
+
+def turn(batch, shape=None):
+    """The batch with its tables [B, K], and in another shape of its pairs."""
+
+    def turned(key, value):
+        if not isinstance(value, torch.Tensor):
+            return value
+        size = value.shape[-1:] if shape is None else shape
+        return value.reshape(-1, *size).movedim(0, -1) if key in TABLES else value.reshape(size)
+
+    return {key: turned(key, value) for key, value in batch.items()}
+
+
+def scorer(shape, batch_first, vectors=None):
+    """Vectors of users and items, and what scores ids of the shape of the pairs, K for each first or last."""
+    vectors = vectors or embeddings()[0]
+
+    def score(ids):
+        users = vectors[0].reshape(*shape, 6)
+        if batch_first and ids.ndim > len(shape):
+            users = users.unsqueeze(-2)
+        return (users * vectors[1][ids]).sum(-1)
+
+    return vectors, score
+
+
+every_shape = pytest.mark.parametrize("shape", [(9,), (3, 3), (3, 1, 3)])
+
+
+@pytest.mark.parametrize("name", MANY)
+@every_kind
+@every_shape
+def test_the_batch_may_come_first(name, kind, shape):
+    """[batch, time] too, where K comes last. Gradients lie as the scores do."""
+    options_of = ([], ["negative_mask"], optional(name))
+    for which, choice, reduction in itertools.product(options_of, entry(name).choices, REDUCTIONS):
+        batch = case(name) | extra(which)
+        options = tables(kind) | choice | {"reduction": reduction}
+        value, *gradients = outcome(function(name), batch, **options)
+        ours, *slopes = outcome(function(name), turn(batch, shape), **options, batch_first=True)
+        assert_close(ours, value.reshape(shape) if reduction == "none" else value, rtol=1e-13, atol=1e-13)
+        expected = turn(dict(zip(("positive_scores", "negative_scores"), gradients, strict=True)), shape)
+        assert_close(slopes, list(expected.values()), rtol=1e-13, atol=1e-13)
+
+
+@pytest.mark.parametrize("name", CHOOSING)
+@every_kind
+@every_shape
+def test_a_function_gets_ids_with_the_batch_first(name, kind, shape):
+    ids = case(name) | extra(optional(name))
+    vectors, plain = scorer((9,), False)
+    _, score = scorer(shape, True, vectors)
+    asked = []
+
+    def watched(items):
+        asked.append(tuple(items.shape))
+        return score(items)
+
+    for choice in entry(name).choices:
+        rest = {key: value for key, value in ids.items() if not key.endswith("scores")}
+        outcomes = []
+        for negatives, given, options in (
+            (plain, rest, {}),
+            (watched, turn(rest, shape), {"batch_first": True}),
+        ):
+            positive = (score if options else plain)(given["positive_items"])
+            loss = function(name)(positive, negatives, **given, **tables(kind), **choice, **options)
+            outcomes.append([loss, *torch.autograd.grad(loss, vectors)])
+        assert_close(outcomes[1], outcomes[0], rtol=1e-12, atol=1e-12)
+    assert asked == len(entry(name).choices) * [(*shape, 5), shape]
+
+
+@pytest.mark.parametrize("name", CHOOSING)
+def test_a_few_rows_at_a_time_come_with_the_batch_first(name):
+    b, asked, scores = 2**13 + 1, [], torch.randn(NUM_ITEMS, dtype=torch.float64)
+    ids = torch.randint(NUM_ITEMS, (b, 5), generator=torch.Generator().manual_seed(0))
+
+    def score(items):
+        asked.append(tuple(items.shape))
+        return scores[items]
+
+    p = torch.zeros(b, dtype=torch.float64)
+    loss = function(name)(p, score, None, ids, batch_first=True)
+    assert asked == [(b, 3), (b, 2), (b,)]
+    assert_close(loss, function(name)(p, scores[ids.T], None, ids.T))
+
+
+@pytest.mark.parametrize("name", [name for name in NAMED if name in MANY])
+@pytest.mark.parametrize("kind", ["none", "three"])
+def test_a_module_is_told_once_that_the_batch_comes_first(name, kind):
+    for choice in entry(name).choices:
+        batch = case(name) | extra(optional(name))
+        expected = function(name)(**batch, **tables(kind), **choice)
+        made = module(name, *tables(kind).values(), **choice, batch_first=True)
+        scores_and_items, rest = list(turn(batch).values())[:4], dict(list(turn(batch).items())[4:])
+        assert_close(made(*scores_and_items, **rest), expected)
+        assert "batch_first=True" in repr(made)
+
+
+@pytest.mark.parametrize("name", MANY)
+def test_a_sequence_of_tensors_is_the_same_whichever_comes_first(name):
+    batch = case(name) | tables("one") | extra(["negative_mask"])
+    rows = turn(batch) | {"negative_scores": list(batch["negative_scores"])}
+    assert torch.equal(function(name)(**rows, batch_first=True), function(name)(**batch))
+
+
+@every_shape
+@pytest.mark.parametrize("masked", [False, True])
+def test_choosing_and_taking_with_the_batch_first(shape, masked):
+    batch = case("warp_loss")
+    p, many, real = batch["positive_scores"], batch["negative_scores"], extra(["negative_mask"])["negative_mask"]
+    turned = turn({"positive_scores": p, "negative_scores": many, "negative_mask": real}, shape)
+    mask, turned_mask = (real, turned["negative_mask"]) if masked else (None, None)
+    ours = [
+        choose_hardest(turned["negative_scores"], turned_mask, batch_first=True),
+        choose_semi_hard(turned["positive_scores"], turned["negative_scores"], turned_mask, batch_first=True),
+        *choose_first_violation(turned["negative_scores"], turned_mask, batch_first=True),
+    ]
+    theirs = [choose_hardest(many, mask), choose_semi_hard(p, many, mask), *choose_first_violation(many, mask)]
+    for index, expected in zip(ours, theirs, strict=True):
+        assert torch.equal(index, expected.reshape(shape))
+    for rows in (many, batch["negative_items"], real):
+        first = rows.reshape(5, *shape).movedim(0, -1)
+        taken = pairloss.take_negatives(first, ours[0], batch_first=True)
+        assert torch.equal(taken, pairloss.take_negatives(rows, theirs[0]).reshape(shape))
+        assert torch.equal(taken, first.gather(-1, ours[0].unsqueeze(-1)).squeeze(-1))
+
+
+@every_shape
+def test_what_goes_with_a_table_comes_with_the_batch_first(shape):
+    batch = case("warp_loss") | extra(["mask", "weights", "negative_mask"])
+    turned, credit = turn(batch, shape), tables("three")
+    d = pairloss.ideal_difference_from_metadata(batch["positive_items"], batch["negative_items"], **credit)
+    ours = pairloss.ideal_difference_from_metadata(
+        turned["positive_items"], turned["negative_items"], **credit, batch_first=True
+    )
+    assert torch.equal(ours, turn({"negative_scores": d}, shape)["negative_scores"])
+    for which in subsets(["mask", "weights", "negative_mask"]):
+        options, others = ({key: given[key] for key in which} for given in (batch, turned))
+        total = pairloss.total_weight(turned["positive_scores"], **others, batch_first=True)
+        assert torch.equal(total, pairloss.total_weight(batch["positive_scores"], **options))
+
+
+@pytest.mark.parametrize("weights", [None, torch.arange(1.0, 8)])
+def test_samples_with_the_batch_first_are_the_same_samples(weights):
+    known, users = torch.arange(28).reshape(4, 7) % 3 == 0, torch.arange(6) % 4
+    drawn = []
+    for first in (False, True):
+        options = {"weights": weights, "generator": torch.Generator().manual_seed(0), "batch_first": first}
+        drawn.append(pairloss.sample_negatives(users, known, 5, **options, return_mask=True))
+        options["generator"] = torch.Generator().manual_seed(0)
+        assert torch.equal(pairloss.sample_negatives(users, known, 5, **options), drawn[-1][0])
+    for ours, theirs in zip(drawn[1], drawn[0], strict=True):
+        assert ours.shape == (6, 5)
+        assert torch.equal(ours, theirs.T)
+
+
+def test_samples_and_losses_with_the_batch_first_fit():
+    """The loop that a user of torch.nn writes, without one transposition."""
+    vectors, score = scorer((9,), True)
+    known, users = torch.eye(9, NUM_ITEMS).bool(), torch.arange(9)
+    i = torch.arange(9)
+    j, real = pairloss.sample_negatives(users, known, 5, return_mask=True, batch_first=True)
+    for name in MANY:
+        options = {"positive_items": i, "negative_items": j, "negative_mask": real, "batch_first": True}
+        direct = function(name)(score(i), score(j), **options)
+        if name in CHOOSING:
+            assert_close(function(name)(score(i), score, **options), direct)
+        assert torch.autograd.grad(direct, vectors)[1].abs().sum() > 0
+
+
+WAYS_OUT = (
+    "For [B, 1] and [K, B] use positive_scores.squeeze(-1). "
+    "For [B, 1] and [B, K] use positive_scores.squeeze(-1) and batch_first=True, or {}.T"
+)
+
+
+@pytest.mark.parametrize("name", [name for name in NAMED if name in MANY])
+def test_both_ways_out_of_positives_in_a_column_are_named_and_lead_out(name):
+    batch, credit = case(name), {"metadata": {"genre": torch.arange(NUM_ITEMS) % 3}, "metadata_weights": {"genre": 0.3}}
+    p, many, i, j = batch.values()
+    for table, ids in ((many.T, j.T), (many, j)):
+        with pytest.raises(ValueError, match=re.escape(WAYS_OUT.format(negatives_of(name)))):
+            function(name)(p[:, None], table, i[:, None], ids, **credit)
+    expected = function(name)(p[:, None].squeeze(-1), many, i, j, **credit)
+    assert torch.equal(function(name)(p[:, None].squeeze(-1), many.T.clone().T, i, j, **credit), expected)
+    assert_close(function(name)(p[:, None].squeeze(-1), many.T, i, j.T, **credit, batch_first=True), expected)
+
+
+# --- faults found with these tests: each mark goes when the package is right ------------------------------------
+
+
+def fault(reason):
+    return pytest.mark.xfail(strict=True, reason=reason)
+
+
+@fault("the choice reduces the batch, and one negative of the batch stands against every positive")
+@pytest.mark.parametrize("choose", [choose_hardest, choose_semi_hard, choose_first_violation, easiest])
+def test_a_choice_among_one_negative_each_is_refused(choose):
+    with pytest.raises(ValueError, match=r"negatives has shape \[4\] beside positive_scores \[4\]; expected \[K, 4\]"):
+        pair_loss(terms.hinge, P, N, choose=choose)
+
+
+@fault("the mask is reduced over the batch, and the mean divides by 1")
+def test_a_negative_mask_of_one_negative_each_is_refused_or_a_mask():
+    which = tensor([True, False, False, True])
+    try:
+        loss = pair_loss(terms.hinge, P, P.flip(0), negative_mask=which)
+    except ValueError as error:
+        assert "negative_mask" in str(error)  # noqa: PT017 - either is right
+    else:
+        assert_close(loss, pair_loss(terms.hinge, P, P.flip(0), mask=which))
+
+
+@fault("one negative each is transposed as if it were a table")
+@pytest.mark.parametrize("shape", [(3, 3), (2, 3)])
+def test_one_negative_each_has_no_batch_to_come_first(shape):
+    p, n = torch.randn(2, *shape, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(pair_loss(terms.bpr, p, n, batch_first=True), pair_loss(terms.bpr, p, n))
+
+
+@fault("one id each is transposed as if it were a table")
+@pytest.mark.parametrize("shape", [(3, 3), (2, 3)])
+def test_one_id_each_has_no_batch_to_come_first(shape):
+    items = torch.randint(NUM_ITEMS, (2, *shape), generator=torch.Generator().manual_seed(0))
+    ours = pairloss.ideal_difference_from_metadata(*items, **tables("three"), batch_first=True)
+    assert torch.equal(ours, pairloss.ideal_difference_from_metadata(*items, **tables("three")))
+
+
+@fault("None passes as if it could be left out")
+def test_a_term_that_is_none_is_refused_by_name():
+    with pytest.raises(TypeError, match="term must be a function, got NoneType"):
+        pair_loss(None, P, N)
+
+
+@fault("only the shape and the dtype are looked at")
+@pytest.mark.parametrize("made", [lambda loss: loss.to("meta"), torch.Tensor.to_sparse], ids=["elsewhere", "sparse"])
+def test_a_term_that_gives_a_tensor_elsewhere_or_of_another_layout_is_refused(made):
+    with pytest.raises((TypeError, ValueError), match="term returned"):
+        of_term(made(P))()
+
+
+@fault("d is that of item 0, so that log BPR is inf and bpr negative")
+@pytest.mark.parametrize("term", [terms.bpr, terms.log_bpr])
+def test_a_choice_of_what_is_not_real_costs_nothing_with_metadata_too(term):
+    batch = {"positive_scores": P, "negative_scores": TABLE, "positive_items": ROWS, "negative_items": IDS}
+    batch["negative_mask"] = tensor([True, False, True])[:, None].expand(3, 4)
+    credit = {"metadata": {"genre": torch.zeros(1)}, "metadata_weights": {"genre": 0.5}}
+    for options in ({}, credit):
+        loss = function_of(term, lambda scores: torch.ones_like(scores[0], dtype=torch.int64))
+        assert loss(**batch, **options, reduction="none").tolist() == [0.0] * 4
+
+
+FLAGGED = {
+    "choose_hardest": lambda first: choose_hardest(TABLE, batch_first=first),
+    "choose_semi_hard": lambda first: choose_semi_hard(P[:3], TABLE, batch_first=first),
+    "choose_first_violation": lambda first: choose_first_violation(TABLE, batch_first=first),
+    "take_negatives": lambda first: pairloss.take_negatives(TABLE, ROWS[:3], batch_first=first),
+    "ideal_difference": lambda first: pairloss.ideal_difference_from_metadata(ROWS[:3], IDS, {}, {}, batch_first=first),
+    "total_weight": lambda first: pairloss.total_weight(P[:3], negative_mask=TABLE > 0, batch_first=first),
+}
+
+
+@fault("it is taken for true")
+@pytest.mark.parametrize("name", FLAGGED)
+def test_a_flag_that_is_a_word_is_refused(name):
+    with pytest.raises(TypeError, match="batch_first must be a bool, got str"):
+        FLAGGED[name]("False")
+
+
+@fault("what the function gave is transposed before it is looked at")
+@pytest.mark.parametrize("given", [None, [1.0]])
+def test_a_function_that_gives_no_tensor_is_named_with_the_batch_first_too(given):
+    with pytest.raises(TypeError, match=r"must be a torch\.Tensor, got"):
+        pairloss.warp_loss(P, lambda ids: given, 12, negative_items=IDS.T, batch_first=True)
+
+
+@fault("a table of as many dimensions as the positives is taken for one negative each")
+def test_a_sentence_names_both_ways_out_of_positives_in_a_column():
+    with pytest.raises(ValueError, match=re.escape(WAYS_OUT.format("negatives"))):
+        pair_loss(terms.softmax, P[:, None], TABLE.T)
+
+
+@fault("the message has the shape after it was turned, and advises to turn it again")
+@pytest.mark.parametrize("name", MANY)
+def test_an_error_has_the_shape_that_was_given_with_the_batch_first_too(name):
+    with pytest.raises(ValueError, match=rf"{negatives_of(name)} has shape \[3, 4\]"):
+        function(name)(P, TABLE, batch_first=True)
+
+
+# --- names that were others once ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("hardest_negatives", choose_hardest),
+        ("semi_hard_negatives", choose_semi_hard),
+        ("first_violation", choose_first_violation),
+    ],
+)
+def test_an_old_name_is_the_new_function_and_says_so(old, new):
+    with pytest.warns(DeprecationWarning, match=rf"^pairloss\.{old} is now pairloss\.{new.__name__}$") as caught:
+        assert getattr(pairloss, old) is new
+    assert [warning.filename for warning in caught] == [__file__]
+    with pytest.warns(DeprecationWarning, match=new.__name__):
+        exec(f"from pairloss import {old}", {})
+    assert old not in pairloss.__all__
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert getattr(pairloss, new.__name__) is new
+
+
+def test_what_the_package_does_not_have_it_does_not_have():
+    assert not hasattr(pairloss, "softest_negatives")
+    with pytest.raises(AttributeError, match="module 'pairloss' has no attribute 'softest_negatives'"):
+        _ = pairloss.softest_negatives
+    assert not {"Reduction", "ListReduction"} & set(pairloss.__all__)
