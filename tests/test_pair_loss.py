@@ -123,8 +123,9 @@ def test_every_sentence_may_be_squared():
         assert torch.equal(pair_loss(term, *scores, **rest, reduction="none", squared=False), plain)
 
 
-def first_violation(p, ns, ds):
-    return next((d - p + n for n, d in zip(ns, ds, strict=True) if d - p + n > 0), 0.0)
+def first_violation(term):
+    """The term of the first pair that violates the margin. Where none does, 0, whatever the term would say."""
+    return lambda p, ns, ds: next((term(p - n, d) for n, d in zip(ns, ds, strict=True) if d - p + n > 0), 0.0)
 
 
 def semi_hard(p, ns, ds):
@@ -137,7 +138,11 @@ def semi_hard(p, ns, ds):
 @pytest.mark.parametrize("which", subsets(["mask", "weights", "negative_mask"]))
 def test_choices_of_our_own_equal_plain_loops(kind, which):
     for (choose, term, loop), squared, reduction, seed in itertools.product(
-        [(choose_first_violation, terms.hinge, first_violation), (choose_semi_hard, terms.log_bpr, semi_hard)],
+        [
+            (choose_first_violation, terms.hinge, first_violation(oracles.hinge)),
+            (choose_first_violation, terms.bpr, first_violation(oracles.bpr)),
+            (choose_semi_hard, terms.log_bpr, semi_hard),
+        ],
         (True, False),
         REDUCTIONS,
         range(2),
