@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor
@@ -15,7 +15,18 @@ from pairloss.terms import PairTerm
 
 ScoreFunction = Callable[[Tensor], Tensor]
 Scores = Tensor | Sequence[Tensor] | ScoreFunction
-ONE, MANY, EITHER = "negative_scores", "many_negative_scores", "negatives"  # what a loss calls its negatives
+
+
+class Kind(NamedTuple):
+    """What a loss calls its negatives, and whether there may be one or many for each positive."""
+
+    name: str
+    one: bool
+    many: bool
+
+
+ONE, MANY = Kind("negative_scores", one=True, many=False), Kind("many_negative_scores", one=False, many=True)
+EITHER, CHOSEN = Kind("negatives", one=True, many=True), Kind("negatives", one=False, many=True)
 
 
 class Batch(NamedTuple):
@@ -53,10 +64,11 @@ class Batch(NamedTuple):
         if self.score is None or self.items is None:
             negative = at(self.negative, rows)
         else:
-            items = at(self.items, rows)
-            negative = _scored(self.score(items), items)
+            negative = self.score(at(self.items, rows))
         if self.real is not None:
-            negative = negative.masked_fill(~at(self.real, rows), -torch.inf)
+            real = at(self.real, rows)
+            negative = hide(real, negative)
+            found = real if found is None else found & real
         credit = self.credit and self.credit.at(rows)
         return self._replace(negative=negative, real=None, found=found, credit=credit, score=None, items=None)
 
@@ -76,33 +88,42 @@ class Batch(NamedTuple):
 
 
 def checked(
-    called: str, positive: Tensor, negatives: Scores, positive_items: Tensor | None = None,
+    kind: Kind, positive: Tensor, negatives: Scores, positive_items: Tensor | None = None,
     negative_items: Tensor | None = None, metadata: Metadata | None = None,
     metadata_weights: MetadataWeights | None = None, mask: Tensor | None = None, weights: Tensor | None = None,
     negative_mask: Tensor | None = None, squared: bool = False, reduction: Reduction = "mean",
     batch_first: bool = False,
 ) -> Batch:  # fmt: skip
-    """All that a loss is given as a batch; ``called`` is the name of its negatives, and says how many there may be."""
+    """All that a loss is given, as a batch. Its tables are looked at as they are given, then turned to [K, B]."""
     checks.flag("batch_first", batch_first)
     checks.scores("positive_scores", positive)
-    items, real = rows_first(negative_items, batch_first), rows_first(negative_mask, batch_first)
-    score = negatives if called != ONE and callable(negatives) else None
-    if isinstance(negatives, (list, tuple)):
-        checks.sequence(called, negatives)
-        rows: Any = torch.stack(tuple(negatives))
-    else:
-        rows = items if score else rows_first(negatives, batch_first)
-    if called == ONE:
-        rows, items = _one_row(rows, positive), _one_row(items, positive)
-    checks.negatives(called, rows, positive, score is not None)
-    checks.optional("negative_mask", real, checks.bools, rows, called, rows.shape)
+    score, items, given = None, negative_items, cast("Any", negatives)
+    if kind.many and callable(negatives):
+
+        def score(ids: Tensor) -> Tensor:
+            found = negatives(ids)
+            checks.scored(kind.name, found, ids)
+            return found
+
+        given = items
+    elif isinstance(negatives, (list, tuple)):
+        checks.sequence(kind.name, negatives)
+        given = torch.stack(tuple(negatives), -1 if batch_first else 0)
+    if kind is ONE:
+        given, items = _one_row(given, positive), _one_row(items, positive)
+    checks.negatives(*kind, given, positive, score is not None, batch_first)
+    checks.optional("negative_mask", negative_mask, checks.bools, given, kind.name, given.shape)
+    many = given.ndim > positive.ndim
+    if negative_mask is not None and not many:
+        checks.columns("negative_mask", negative_mask, positive)
     reducer = Reducer(mask, weights, squared, reduction)
     reducer.check(positive)
     checks.metadata(metadata, metadata_weights)
     checks.item_ids(positive_items, items, needed=bool(metadata))
     if positive_items is not None and items is not None:
         checks.beside("positive_items", positive_items, positive, "positive_scores", positive.shape)
-        checks.beside("negative_items", items, rows, called, rows.shape)
+        checks.beside("negative_items", items, given, kind.name, given.shape)
+    rows, items, real = (rows_first(table, batch_first and many) for table in (given, items, negative_mask))
     counts = reducer.which_count(real)
     if score is not None:
         if counts is not None:  # ids of what does not count may be any number
@@ -126,17 +147,11 @@ def _all_scores(score: ScoreFunction, items: Tensor, batch_first: bool) -> Tenso
     """
 
     def scored(ids: Tensor) -> Tensor:
-        return _scored(score(ids.movedim(0, -1)).movedim(-1, 0) if batch_first else score(ids), ids)
+        return score(ids.movedim(0, -1)).movedim(-1, 0) if batch_first else score(ids)
 
     with torch.no_grad(), _uncached_autocast(items.device.type):
         parts = torch.split(items, rows_in_a_piece(items, 2**15))
         return scored(items) if len(parts) == 1 else torch.cat([scored(part).clone() for part in parts])
-
-
-def _scored(scores: Tensor, items: Tensor) -> Tensor:
-    """``scores`` is what a scoring function made of ``items``."""
-    checks.scored(scores, items)
-    return scores
 
 
 def _uncached_autocast(device: str) -> AbstractContextManager[object]:

@@ -84,7 +84,7 @@ def _hint(name: str, got: list[int], expected: list[int]) -> str:
     if expected == [*got, 1]:
         return f". Beside a [B, 1], a [B] would broadcast to [B, B]: use squeeze(-1) there, or {name}.unsqueeze(-1)"
     if len(got) == 2 and got[::-1] == expected and name not in ("held_out", "exclude"):
-        return f". It looks like [B, K]: use {name}.T"
+        return f". It looks transposed: use {name}.T"
     if got[1:] == expected and name in ("negative_scores", "negative_items"):
         return ". Many negatives per positive belong to an adaptive loss or to WARP"
     if got[1:] == expected and name == "mask":
@@ -123,42 +123,56 @@ def sequence(name: str, rows: Sequence[Any]) -> None:
         raise ValueError(f"{name} is empty; expected K tensors [B] with K of at least 1")
 
 
-def rows(name: str, many: Tensor) -> None:
-    """``many`` is [K, B], K ≥ 1."""
-    if many.ndim == 0 or many.shape[0] == 0:
-        raise ValueError(f"{name} has shape {list(many.shape)}; expected [K, B] with K of at least 1")
+def rows(name: str, many: Tensor, batch_first: bool = False) -> None:
+    """``many`` is [K, B], or [B, K] with ``batch_first``, K ≥ 1."""
+    if many.ndim == 0 or many.shape[-1 if batch_first else 0] == 0:
+        form = "[B, K]" if batch_first else "[K, B]"
+        raise ValueError(f"{name} has shape {list(many.shape)}; expected {form} with K of at least 1")
 
 
-def columns(name: str, many: Tensor, positive: Tensor, positive_name: str = "positive_scores") -> None:
-    """``many`` is [K, B], K ≥ 1, with a column for each entry of ``positive`` [B]."""
-    rows(name, many)
+def columns(
+    name: str, many: Tensor, positive: Tensor, positive_name: str = "positive_scores", batch_first: bool = False
+) -> None:
+    """``many`` is [K, B], or [B, K] with ``batch_first``, K ≥ 1, for ``positive`` [B]."""
+    rows(name, many, batch_first)
+
+    def table(k: Any) -> list[Any]:
+        return [*positive.shape, k] if batch_first else [k, *positive.shape]
+
     if many.ndim == positive.ndim:  # asked first: torch.export would remember whether K equalled B
         hint = ""
         if positive.ndim == 2 and positive.shape[1] == 1:
             hint = f". For [B, 1] and [K, B] use {positive_name}.squeeze(-1)"
             hint += f". For [B, 1] and [B, K] use {positive_name}.squeeze(-1) and batch_first=True, or {name}.T"
-        wanted = ", ".join(map(str, ("K", *positive.shape)))
+        wanted = ", ".join(map(str, table("K")))
         raise ValueError(
             f"{name} has shape {list(many.shape)} beside {positive_name} {list(positive.shape)}; "
             f"expected [{wanted}], K negatives for each positive{hint}"
         )
-    if many.shape[1:] != positive.shape:
-        transposed = many.ndim == 2 and many.shape[:1] == positive.shape
-        expected = many.shape[::-1] if transposed else (many.shape[0], *positive.shape)
+    ends = many.shape[:-1], many.shape[1:]
+    rest, other = ends if batch_first else ends[::-1]
+    if rest != positive.shape:
+        transposed = many.ndim == 2 and other == positive.shape
+        expected = many.shape[::-1] if transposed else table(many.shape[-1 if batch_first else 0])
         beside(name, many, positive, positive_name, expected)
     _same_device(name, many, positive_name, positive)
 
 
-def negatives(name: str, values: Any, positive: Tensor, are_ids: bool) -> None:
-    """``values`` are scores, or ids to score: one for each of ``positive``, K, or either, as ``name`` says."""
+def negatives(
+    name: str, one: bool, many: bool, values: Any, positive: Tensor, are_ids: bool, batch_first: bool
+) -> None:
+    """``values`` are scores, or ids to score: ``one`` for each of ``positive``, ``many``, or either."""
     if are_ids and values is None:
         raise ValueError(f"negative_items was None; to score {name} by a function, give their ids, [K, B]")
     name = "negative_items" if are_ids else name
     (ids if are_ids else scores)(name, values)
-    if name == "negative_scores" or (name == "negatives" and values.ndim == positive.ndim):
+    if many and one and values.ndim == positive.ndim:  # a column [B, 1] was meant to meet a table
+        one = values.shape == positive.shape or positive.shape[-1:] != (1,)
+        many = not one
+    if one and not (many and values.ndim != positive.ndim):
         beside(name, values, positive, "positive_scores", positive.shape)
     else:
-        columns(name, values, positive)
+        columns(name, values, positive, batch_first=batch_first)
 
 
 def no_function(name: str, many: Any) -> None:
@@ -170,16 +184,17 @@ def no_function(name: str, many: Any) -> None:
         )
 
 
-def scored(found: Any, items: Tensor) -> None:
+def scored(name: str, found: Any, items: Tensor) -> None:
     """``found`` is what a scoring function made of ``items``: floating, one for each."""
-    scores("many_negative_scores(ids)", found)
-    beside("many_negative_scores(ids)", found, items, "ids", items.shape)
+    scores(f"{name}(ids)", found)
+    beside(f"{name}(ids)", found, items, "ids", items.shape)
 
 
 def of_the_term(loss: Any, positive: Tensor, negative: Tensor) -> None:
     """What a pair term returned is [B], or [1, B] of one negative each, in the dtype of the scores."""
-    if not isinstance(loss, Tensor):
-        raise TypeError(f"term returned {type(loss).__name__}; expected a torch.Tensor")
+    if not dense(loss):
+        what = loss.layout if isinstance(loss, Tensor) else type(loss).__name__
+        raise TypeError(f"term returned {what}; expected a torch.Tensor, a dense one")
     if loss.dtype != positive.dtype:
         raise TypeError(f"term returned {loss.dtype}; expected {positive.dtype}, the dtype of the scores that it got")
     one_row = loss.ndim == positive.ndim + 1 and loss.shape[0] == 1
@@ -189,6 +204,7 @@ def of_the_term(loss: Any, positive: Tensor, negative: Tensor) -> None:
             f"term returned shape {list(loss.shape)} for positives {list(positive.shape)} and negatives "
             f"{list(negative.shape)}; expected {list(positive.shape)}, one value for each positive{hint}"
         )
+    _same_device("what term returned", loss, "positive_scores", positive)
 
 
 def of_the_choice(index: Any, many: Tensor) -> None:
@@ -206,13 +222,13 @@ def of_the_choice(index: Any, many: Tensor) -> None:
     within("choose returned rows", index, many.shape[0])
 
 
-def chosen(table: Any, index: Any) -> None:
+def chosen(table: Any, index: Any, batch_first: bool) -> None:
     """``index`` [B] names a row of ``table`` [K, B] in each column."""
     reals("rows", table)
-    rows("rows", table)
+    rows("rows", table, batch_first)
     ids("index", index)
-    beside("index", index, table, "rows", table.shape[1:])
-    within("index holds rows", index, table.shape[0])
+    beside("index", index, table, "rows", table.shape[:-1] if batch_first else table.shape[1:])
+    within("index holds rows", index, table.shape[-1 if batch_first else 0])
 
 
 def mask_and_weights(mask: Any, weights: Any, positive: Tensor) -> None:
@@ -253,8 +269,8 @@ def temperature(value: Any) -> None:
 
 
 def function(name: str, value: Any) -> None:
-    """``value`` is a function, or None."""
-    if value is not None and not callable(value):
+    """``value`` is a function."""
+    if not callable(value):
         raise TypeError(f"{name} must be a function, got {type(value).__name__}")
 
 
@@ -306,11 +322,11 @@ def item_ids(positive: Any, negative: Any, needed: bool) -> None:
             raise ValueError(f"{name} was None; metadata needs the ids of both items of each pair")
 
 
-def two_sides(positive: Any, negative: Any) -> None:
+def two_sides(positive: Any, negative: Any, batch_first: bool) -> None:
     """Ids of positives and negatives, of one shape or with K negatives for each positive."""
     item_ids(positive, negative, needed=True)
     if negative.ndim == positive.ndim + 1:
-        columns("negative_items", negative, positive, "positive_items")
+        columns("negative_items", negative, positive, "positive_items", batch_first)
     else:
         beside("negative_items", negative, positive, "positive_items", positive.shape)
 

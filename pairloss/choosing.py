@@ -30,9 +30,9 @@ def take_negatives(rows: Tensor, index: Tensor, *, batch_first: bool = False) ->
     >>> take_negatives(scores, choose_hardest(scores))
     tensor([3.0000, 0.5000])
     """
-    rows = rows_first(rows, batch_first)
-    checks.chosen(rows, index)
-    return at(usable(rows), index.long())
+    checks.flag("batch_first", batch_first)
+    checks.chosen(rows, index, batch_first)
+    return at(rows_first(usable(rows), batch_first), index.long())
 
 
 def choose_hardest(
@@ -56,11 +56,7 @@ def choose_hardest(
     >>> choose_hardest(torch.tensor([[2.0, 0.5], [3.0, 0.1], [2.5, 0.4]]))
     tensor([1, 0])
     """
-    many, negative_mask = rows_first(many_negative_scores, batch_first), rows_first(negative_mask, batch_first)
-    checks.scores("many_negative_scores", many)
-    checks.rows("many_negative_scores", many)
-    checks.optional("negative_mask", negative_mask, checks.bools, many, "many_negative_scores", many.shape)
-    return highest(many, negative_mask)
+    return highest(*_checked("many_negative_scores", many_negative_scores, negative_mask, batch_first))
 
 
 def choose_semi_hard(
@@ -88,12 +84,9 @@ def choose_semi_hard(
     >>> choose_semi_hard(torch.tensor([2.0, 0.0]), torch.tensor([[1.0, 3.0], [1.5, 2.0], [4.0, 5.0]]))
     tensor([1, 1])
     """
-    many, negative_mask = rows_first(many_negative_scores, batch_first), rows_first(negative_mask, batch_first)
     checks.scores("positive_scores", positive_scores)
-    checks.scores("many_negative_scores", many)
-    checks.columns("many_negative_scores", many, positive_scores)
-    checks.optional("negative_mask", negative_mask, checks.bools, many, "many_negative_scores", many.shape)
-    return semi_hard(positive_scores, many, negative_mask)
+    checked = _checked("many_negative_scores", many_negative_scores, negative_mask, batch_first, positive_scores)
+    return semi_hard(positive_scores, *checked)
 
 
 def choose_first_violation(
@@ -120,11 +113,22 @@ def choose_first_violation(
     >>> index, tries, found
     (tensor([1, 2]), tensor([2, 3]), tensor([ True, False]))
     """
-    margins, negative_mask = rows_first(margins, batch_first), rows_first(negative_mask, batch_first)
-    checks.scores("margins", margins)
-    checks.rows("margins", margins)
-    checks.optional("negative_mask", negative_mask, checks.bools, margins, "margins", margins.shape)
+    margins, negative_mask = _checked("margins", margins, negative_mask, batch_first)
     return first_hit((margins <= 0).logical_not_(), negative_mask)
+
+
+def _checked(
+    name: str, many: Tensor, negative_mask: Tensor | None, batch_first: bool, positive: Tensor | None = None
+) -> tuple[Tensor, Tensor | None]:
+    """Scores and mask as [K, B], once they are checked."""
+    checks.flag("batch_first", batch_first)
+    checks.scores(name, many)
+    if positive is None:
+        checks.rows(name, many, batch_first)
+    else:
+        checks.columns(name, many, positive, batch_first=batch_first)
+    checks.optional("negative_mask", negative_mask, checks.bools, many, name, many.shape)
+    return rows_first(many, batch_first), rows_first(negative_mask, batch_first)
 
 
 def highest(many: Tensor, real: Tensor | None) -> Tensor:

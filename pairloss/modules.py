@@ -36,8 +36,8 @@ class _PairLoss(torch.nn.Module):
             setattr(self, name, value)
         self._options = tuple(defaults)
         self.metadata_weights: MetadataWeights = {}
-        nobody = torch.zeros(1, 0, device="cpu")
-        self(nobody[0], nobody)  # raises where an option is wrong
+        tried = torch.zeros(1, 1, device="cpu")
+        self(tried[0], tried)  # raises where an option is wrong
         for name, table in (metadata or {}).items():
             if "." in name:
                 raise ValueError(f"metadata has the key {name!r}; expected one without a dot, since it names a buffer")

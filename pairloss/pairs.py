@@ -62,7 +62,7 @@ import torch
 from torch import Tensor
 
 from pairloss import checks, terms
-from pairloss.batch import EITHER, MANY, ONE, Batch, Scores, checked
+from pairloss.batch import CHOSEN, EITHER, MANY, ONE, Batch, Scores, checked
 from pairloss.choosing import (
     choose_first_violation,
     choose_hardest,
@@ -104,7 +104,7 @@ def pair_loss(
         negatives: n, one for each positive [B], or K for each [K, B]. With a choice, also a function that scores ids.
         choose: :func:`~pairloss.choose_hardest`, :func:`~pairloss.choose_semi_hard`,
             :func:`~pairloss.choose_first_violation` (a pair without a violation costs 0) or your own function
-            from scores [K, B] to rows [B]. It gets −∞ for a negative that is not real.
+            from scores [K, B] to rows [B]. It gets −∞ for a negative that is not real, and costs 0 if it takes one.
         positive_items, negative_items: item ids, [B] and like the negatives, needed with metadata and with a function
         metadata, metadata_weights: partial credit, see :func:`~pairloss.ideal_difference_from_metadata`
         mask, weights, negative_mask: which pairs count, [B] bool, how much each does, [B] of at least 0, and which
@@ -121,20 +121,21 @@ def pair_loss(
     arXiv 2411.00163, with tanh and temperature 1.
 
     >>> def psl(positive, negative, d):
-    ...     return (1 + torch.tanh(negative - positive)).sum(0).log()
+    ...     return (2 * torch.sigmoid(2 * (negative - positive))).sum(0).log()  # 1 + tanh(x) is 2·σ(2x)
     >>> p, many = torch.tensor([1.5]), torch.tensor([[1.0], [4.0], [1.49]])
     >>> pair_loss(psl, p, many)
     tensor(1.2569)
     >>> pair_loss(terms.log_bpr, p, many, choose=choose_semi_hard)
     tensor(0.6882)
     """
-    for name, function in (("term", term), ("choose", choose)):
-        checks.function(name, function)
+    checks.function("term", term)
     if choose is None:
-        checks.no_function(EITHER, negatives)
+        checks.no_function("negatives", negatives)
+    else:
+        checks.function("choose", choose)
     batch = checked(
-        EITHER, positive_scores, negatives, positive_items, negative_items, metadata, metadata_weights, mask, weights,
-        negative_mask, squared, reduction, batch_first,
+        EITHER if choose is None else CHOSEN, positive_scores, negatives, positive_items, negative_items, metadata,
+        metadata_weights, mask, weights, negative_mask, squared, reduction, batch_first,
     )  # fmt: skip
     return (batch if choose is None else _chosen(batch, choose)).cost(term)
 
@@ -451,7 +452,7 @@ def softmax_loss(
     tensor(2.6932)
     """
     checks.temperature(temperature)
-    checks.no_function(MANY, many_negative_scores)
+    checks.no_function("many_negative_scores", many_negative_scores)
     batch = checked(
         MANY, positive_scores, many_negative_scores, positive_items, negative_items, metadata, metadata_weights, mask,
         weights, negative_mask, False, reduction, batch_first,

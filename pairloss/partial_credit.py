@@ -51,10 +51,11 @@ def ideal_difference_from_metadata(
     >>> ideal_difference_from_metadata(torch.tensor([0, 0]), torch.tensor([1, 2]), {"genre": genre}, {"genre": 0.25})
     tensor([0.7500, 1.0000])
     """
-    negative_items = rows_first(negative_items, batch_first)
+    checks.flag("batch_first", batch_first)
     checks.metadata(metadata, metadata_weights)
-    checks.two_sides(positive_items, negative_items)
-    positive_items, negative_items = usable(positive_items), usable(negative_items)
+    checks.two_sides(positive_items, negative_items, batch_first)
+    batch_first = batch_first and negative_items.ndim > positive_items.ndim
+    positive_items, negative_items = usable(positive_items), rows_first(usable(negative_items), batch_first)
     checks.rows_of_tables(positive_items, negative_items, metadata)
     (d,) = _ideal_differences(positive_items, [negative_items], metadata, metadata_weights, torch.get_default_dtype())
     return d.movedim(0, -1) if batch_first else d

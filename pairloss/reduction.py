@@ -95,12 +95,13 @@ def total_weight(
     >>> total_weight(torch.zeros(3), mask=torch.tensor([True, False, True])).item()
     2.0
     """
+    checks.flag("batch_first", batch_first)
     checks.scores("positive_scores", positive_scores)
     checks.mask_and_weights(mask, weights, positive_scores)
     if negative_mask is not None:
-        negative_mask = rows_first(negative_mask, batch_first)
         checks.bools("negative_mask", negative_mask)
-        checks.columns("negative_mask", negative_mask, positive_scores)
+        checks.columns("negative_mask", negative_mask, positive_scores, batch_first=batch_first)
+        negative_mask = rows_first(negative_mask, batch_first)
     counts = Reducer(mask, weights, False, "sum").which_count(negative_mask)
     with torch.no_grad():
         weights = torch.ones_like(positive_scores) if weights is None else weights

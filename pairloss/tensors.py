@@ -33,8 +33,8 @@ def usable(values: Tensor) -> Tensor:
 
 
 def rows_first(values: Any, batch_first: bool) -> Any:
-    """A dense tensor as [K, B], which is [B, K] with ``batch_first``; anything else as it is."""
-    return values.movedim(-1, 0) if batch_first and dense(values) and values.ndim else values
+    """A tensor as [K, B], which is [B, K] with ``batch_first``. None stays None."""
+    return values.movedim(-1, 0) if batch_first and values is not None else values
 
 
 def dense(values: Any) -> bool:

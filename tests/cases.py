@@ -4,6 +4,7 @@ Add a loss here, and every test that fits its kind runs for it.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -39,31 +40,23 @@ class ListLoss(NamedTuple):
 # --- losses of the literature that are not in the package, each a sentence of pair_loss ---------------------
 
 
-def psl(positive_scores, negatives, **options):
-    """Pairwise softmax loss with tanh and temperature 1: Yang et al., NeurIPS 2024, arXiv 2411.00163."""
-    return pair_loss(_psl, positive_scores, negatives, **options)
-
-
 def _psl(positive, many, d):
+    """Pairwise softmax loss with tanh and temperature 1: Yang et al., NeurIPS 2024, arXiv 2411.00163."""
     # 1 + tanh(x) = 2·σ(2x). The left side rounds to 0 from x = −9 on in float32.
     return (2 * (2 * (many - positive)).sigmoid()).sum(0).log()
 
 
-def bsl(positive_scores, negatives, **options):
-    """Bilateral softmax loss: Wu et al., ICDE 2024, arXiv 2312.12882."""
-    return pair_loss(_bsl, positive_scores, negatives, **options)
-
-
 def _bsl(positive, many, d):
+    """Bilateral softmax loss: Wu et al., ICDE 2024, arXiv 2312.12882."""
     # For one positive: −log(e^(p/τ₁) / (Σ e^(n/τ₂))^(τ₂/τ₁)), as in ItemRec, the code of the authors of PSL. Those of
     # BSL take the mean over the negatives, not the sum. Where all are real the two differ by a constant.
     t1, t2 = oracles.BSL_TEMPERATURES
     return (t2 * (many / t2).logsumexp(0) - positive) / t1
 
 
-def dns(positive_scores, negatives, **options):
-    """Dynamic negative sampling: Zhang et al., SIGIR 2013. Log BPR against the hardest of K."""
-    return pair_loss(terms.log_bpr, positive_scores, negatives, choose=pairloss.choose_hardest, **options)
+psl, bsl = partial(pair_loss, _psl), partial(pair_loss, _bsl)
+# Dynamic negative sampling: Zhang et al., SIGIR 2013. Log BPR against the hardest of K.
+dns = partial(pair_loss, terms.log_bpr, choose=pairloss.choose_hardest)
 
 
 class PSL(pairloss.LogBPRLoss):

@@ -144,7 +144,7 @@ ERRORS = {
         lambda: warp(many=MANY.T),
         ValueError,
         r"many_negative_scores has shape \[4, 3\] beside positive_scores \[4\]; expected \[3, 4\]\. "
-        r"It looks like \[B, K\]: use many_negative_scores.T",
+        r"It looks transposed: use many_negative_scores.T",
     ),
     "many [B]": (
         lambda: warp(many=N),
@@ -193,7 +193,7 @@ ERRORS = {
     "ids [B, K] alone": (
         lambda: credit(negative_items=torch.zeros(4, 3).long()),
         ValueError,
-        r"negative_items has shape \[4, 3\] .*expected \[3, 4\]\. It looks like \[B, K\]: use negative_items.T",
+        r"negative_items has shape \[4, 3\] .*expected \[3, 4\]\. It looks transposed: use negative_items.T",
     ),
     "ids [B, 1] alone": (
         lambda: credit(items=ITEMS[:, None]),
@@ -204,7 +204,7 @@ ERRORS = {
     "items [B, K]": (
         lambda: warp(negative_items=MANY_ITEMS.T),
         ValueError,
-        r"negative_items has shape \[4, 3\] beside many_negative_scores \[3, 4\]; expected \[3, 4\]\. It looks like",
+        r"negative_items has shape \[4, 3\] beside many_negative_scores \[3, 4\]; .* looks transposed",
     ),
     "items of other length": (
         lambda: bpr(items=ITEMS[:2]),

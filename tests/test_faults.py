@@ -27,6 +27,7 @@ from tests.cases import (
     extra,
     function,
     module,
+    negatives_of,
     optional,
     oracle,
     tables,
@@ -578,7 +579,7 @@ P, IDS = torch.zeros(4), torch.arange(4)
 
 def many_or_one(name):
     """How the argument of the negatives is called, and right scores for it."""
-    return ("many_negative_scores", torch.zeros(3, 4)) if entry(name).takes_many else ("negative_scores", P)
+    return negatives_of(name), torch.zeros(3, 4) if entry(name).takes_many else P
 
 
 @pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
