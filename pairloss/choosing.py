@@ -1,8 +1,8 @@
-"""Choosing negatives: which of the K sampled ones does each positive meet?
+r"""Choosing negatives: which of the K sampled ones does each positive meet?
 
 Every choice takes one column per pair and gives, for each, the row of the chosen negative. It carries no gradient.
 :func:`~pairloss.take_negatives` takes the scores, or the ids, at the chosen rows. Where [B] is written any shape
-will do, the same for all, and [K, *shape] for [K, B]. With ``batch_first=True`` tables are [B, K], as in torch.nn.
+will do, the same for all, and [K, \*shape] for [K, B]. With ``batch_first=True`` tables are [B, K], as in torch.nn.
 """
 
 import torch

@@ -78,7 +78,7 @@ def total_weight(
         mask, weights, negative_mask, batch_first: as the loss gets them
 
     Returns:
-        A scalar without gradient, on the device of the scores: B where all pairs count alike. It is float64, or
+        B where all pairs count alike. A scalar without gradient, on the device of the scores, in float64, or in
         float32 on a device that has no float64.
 
     Raises: TypeError for a wrong dtype, ValueError for shapes or devices that differ and (on the CPU) weights below 0.

@@ -44,7 +44,7 @@ def log_bpr(positive: Tensor, negative: Tensor, d: Tensor | float) -> Tensor:
 def softmax(positive: Tensor, many: Tensor, d: Tensor | float, temperature: float = 1.0) -> Tensor:
     """All K softly: ℓ = −Σ t·log softmax((p, n₁ … n_K) / τ), the targets t in proportion 1 : (1 − d_k)/(1 + d_k).
 
-    ``many`` is [K, *shape], and so is ``d`` with partial credit.
+    ``many`` is [K, B], and so is ``d`` with partial credit.
     """
     ends = torch.finfo(many.dtype)
     temperature = min(max(temperature, ends.tiny), ends.max)
