@@ -41,7 +41,7 @@ test-oldest: ## Run the tests and the chapters with the oldest versions that pyp
 	.venv-oldest/bin/python -m pip list
 	.venv-oldest/bin/pytest --cache-clear $(TESTS)
 
-mutants: .venv/ready ## Break the package on purpose and print what no test notices (part of it: MODULE=lists SHARE=0.1)
+mutants: .venv/ready ## Break the package on purpose and print what no test notices (part of it: MODULE=lambdarank SHARE=0.1)
 	OMP_NUM_THREADS=1 $(BIN)/python tests/mutants.py $(MODULE) $(if $(SHARE),--share $(SHARE))
 
 notebooks: export OMP_NUM_THREADS = 1
