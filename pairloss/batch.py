@@ -59,12 +59,12 @@ class Batch(NamedTuple):
         pieces = [judge(positive, rows, d) for rows, d in zip(torch.split(many, few), ds, strict=True)]
         return pieces[0] if len(pieces) == 1 else torch.cat(pieces)
 
-    def against(self, rows: Tensor, found: Tensor | None = None) -> "Batch":
-        """The same pairs, each with the negative in its row of ``rows`` [B] alone."""
-        if self.score is None or self.items is None:
-            negative = at(self.negative, rows)
-        else:
+    def against(self, rows: Tensor, found: Tensor | None = None, negative: Tensor | None = None) -> "Batch":
+        """The same pairs, each with the negative in its row of ``rows`` [B] alone, whose scores may be known."""
+        if self.score is not None and self.items is not None:
             negative = self.score(at(self.items, rows))
+        elif negative is None:
+            negative = at(self.negative, rows)
         if self.real is not None:
             real = at(self.real, rows)
             negative = hide(real, negative)
@@ -74,7 +74,8 @@ class Batch(NamedTuple):
 
     def cost(self, term: PairTerm) -> Tensor:
         """The loss: ``term`` of every pair, or of each positive and all its candidates, reduced."""
-        positive, negative = (hide(self.counts, side.to(self.dtype)) for side in (self.positive, self.candidates))
+        positive = hide(self.counts, self.positive.to(self.dtype))
+        negative = hide(self.counts, self.candidates.to(self.dtype))
         d: Tensor | float = 1.0
         if self.credit is not None:
             (d,) = self.credit.ideal_differences([self.credit.negative_items], self.dtype)
