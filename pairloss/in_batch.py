@@ -37,8 +37,8 @@ def in_batch_softmax_loss(
             ``user_vectors @ item_vectors.T``.
         users: user ids, [B] integer, or None where all differ
         items: item ids of the columns, [B + M] integer, or None where all differ. Needed with metadata.
-        log_q: :math:`\log q`, [B + M] floating, or None. With :math:`B - 1` draws by popularity :math:`p_i` and M uniform
-            draws from N items it is the log of :math:`(B - 1) p_i / n + M / (n N)`.
+        log_q: :math:`\log q`, [B + M] floating, or None. With :math:`B - 1` draws by popularity :math:`p_i` and M
+            uniform draws from N items it is the log of :math:`(B - 1) p_i / n + M / (n N)`.
         metadata, metadata_weights: partial credit, see :func:`~pairloss.ideal_difference_from_metadata`
         mask, weights: which users count, [B] bool, and how much each does, [B] of at least 0
         negative_mask: which columns are real negatives of each user as far as you know, [B, B + M] bool
