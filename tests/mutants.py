@@ -24,9 +24,7 @@ import torch
 ROOT = Path(__file__).parent.parent
 FIRST = {
     "generated": "test_datasets",
-    "archives": "test_datasets",
-    "movielens": "test_datasets",
-    "lastfm": "test_datasets",
+    "published": "test_datasets",
     "interactions": "test_negatives",
     "metrics": "test_metrics",
     "sampling": "test_negatives",

@@ -4,7 +4,7 @@ All come as :class:`~pairloss.Interactions`. Nothing is downloaded unless MovieL
 """
 
 from pairloss.datasets.generated import generate as generate
-from pairloss.datasets.lastfm import lastfm_2k as lastfm_2k
-from pairloss.datasets.lastfm import read_lastfm_2k as read_lastfm_2k
-from pairloss.datasets.movielens import movielens_100k as movielens_100k
-from pairloss.datasets.movielens import read_movielens_100k as read_movielens_100k
+from pairloss.datasets.published import lastfm_2k as lastfm_2k
+from pairloss.datasets.published import movielens_100k as movielens_100k
+from pairloss.datasets.published import read_lastfm_2k as read_lastfm_2k
+from pairloss.datasets.published import read_movielens_100k as read_movielens_100k
