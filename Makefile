@@ -1,9 +1,9 @@
 # Every task a person types. The environment is made on the way, in .venv, from pyproject.toml and constraints.txt.
 PYTHON ?= python3
 BIN = .venv/bin
-PYTHONS = 3.11 3.12 3.13
+PYTHONS = 3.11 3.12 3.13 3.14
 
-.PHONY: help book pdf test gpu digits dist rehearse test-oldest mutants notebooks stills lint bench pages guide claims peers constraints repository stale clean
+.PHONY: help book test test-all coverage gpu digits dist rehearse test-oldest mutants notebooks stills lint bench pages guide claims peers constraints repository stale clean
 
 help: ## List the tasks
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="	" read -r task does; do printf '  make %-12s%s\n' "$$task" "$$does"; done
@@ -12,13 +12,17 @@ book: .venv/ready ## Build the book as HTML, with warnings as errors, and print 
 	$(BIN)/jupyter-book build . --warningiserror --nitpick --keep-going --quiet
 	@echo "The book: $(CURDIR)/_build/html/index.html"
 
-pdf: book ## Print the whole book into one PDF, linked from its first page (needs Chromium)
-	PYTHONPATH=. $(BIN)/python book/pdf.py
+TESTS = --numprocesses auto --dist loadscope --nbval --nbval-current-env tests pairloss book/chapters
 
-TESTS = --numprocesses auto --nbval --nbval-current-env tests pairloss book/chapters
+test: .venv/ready ## Run the quick tests, doctests and each chapter against its stored outputs (two minutes)
+	$(BIN)/pytest -m "not slow" $(TESTS)
 
-test: .venv/ready ## Run tests, doctests and each chapter against its stored outputs (with those that passed as they are: ALL=1)
-	$(BIN)/pytest $(if $(ALL),--cache-clear) $(TESTS)
+test-all: test ## Run these and then the slow tests, as CI does (eight minutes)
+	$(BIN)/pytest -m slow --numprocesses auto --dist loadscope tests
+
+coverage: .venv/ready ## Print the lines of the package that no quick test runs
+	$(BIN)/python -m coverage run --source pairloss -m pytest -q -m "not slow" tests
+	$(BIN)/python -m coverage report --show-missing --skip-covered
 
 gpu: ## Run on a GPU what needs one, installing nothing: tests, chapters, speed_gpu.csv (nine minutes; OUT=folder; DEVICE=cpu rehearses)
 	PYTHONPATH=. $(if $(wildcard .venv/ready),$(BIN)/python,$(PYTHON)) benchmarks/gpu.py --device $(or $(DEVICE),cuda) --out $(or $(OUT),_build/gpu)
@@ -26,10 +30,9 @@ gpu: ## Run on a GPU what needs one, installing nothing: tests, chapters, speed_
 digits: .venv/ready ## Re-run the chapters with other threads, vector units, places: the stored digits must hold (REPEAT=20 CHAPTER=lists)
 	PYTHONPATH=. $(BIN)/python tests/digits.py $(or $(REPEAT),3) $(CHAPTER)
 
-dist: .venv/ready ## Make what is published of the package: dist/*.tar.gz, and from it dist/*.whl
-	rm -rf dist pairloss.egg-info
-	$(BIN)/python -c "from setuptools import build_meta; build_meta.build_sdist('dist')"
-	$(BIN)/python -m pip wheel --quiet --no-deps --no-index --no-build-isolation --wheel-dir dist dist/*.tar.gz
+dist: .venv/ready ## Make what is published of the package: dist/*.tar.gz and dist/*.whl
+	rm -rf dist
+	$(BIN)/python -m hatchling build
 
 rehearse: ## Unpack, install, test and build as strangers will: other paths, locales, homes; before a release (20 minutes)
 	$(PYTHON) tests/rehearse.py $(CASE)
@@ -39,7 +42,7 @@ test-oldest: ## Run the tests and the chapters with the oldest versions that pyp
 	{ grep -o '"[A-Za-z_-]\+>=[0-9.]\+' pyproject.toml | sed 's/"//; s/>=/==/'; } | sort -u > .venv-oldest/oldest.txt
 	.venv-oldest/bin/python -m pip install --quiet --constraint .venv-oldest/oldest.txt --editable ".[book,test]"
 	.venv-oldest/bin/python -m pip list
-	.venv-oldest/bin/pytest --cache-clear $(TESTS)
+	.venv-oldest/bin/pytest $(TESTS)
 
 mutants: .venv/ready ## Break the package on purpose and print what no test notices (part of it: MODULE=lambdarank SHARE=0.1)
 	OMP_NUM_THREADS=1 $(BIN)/python tests/mutants.py $(MODULE) $(if $(SHARE),--share $(SHARE))

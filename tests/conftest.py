@@ -13,14 +13,13 @@ ROOT = Path(__file__).parent.parent
 
 # One registers a device for the whole process, and runs in its own; the others are tasks.
 collect_ignore = ["on_a_fake_device.py", "mutants.py", "rehearse.py", "digits.py"]
-PAGES = "book claims colab figures guide links pages peers speed training".split()
-READ_THE_PAGES = [f"test_{name}.py" for name in PAGES]
 # The package alone is tested with no more than pytest, hypothesis and NumPy, on systems that need not build the book,
 # and from an sdist, which has none.
 OF_THE_PACKAGE = not (find_spec("jupytext") and (ROOT / "book").exists())
 if OF_THE_PACKAGE:
-    collect_ignore += [*READ_THE_PAGES, "browser.py", "pictures.py", "test_train_ddp.py", "test_train_torchrec.py"]
-    collect_ignore += ["test_rehearse_gpu.py"]
+    collect_ignore += ["browser.py", "pictures.py"]
+    others = "book claims colab figures guide links pages peers speed training train_ddp train_torchrec rehearse_gpu"
+    collect_ignore += [f"test_{name}.py" for name in others.split()]
 
 
 def pytest_report_header():
@@ -31,12 +30,6 @@ settings.register_profile("pairloss", deadline=None, max_examples=25, derandomiz
 # For the mutants it is enough that a case fails; the simplest one that does takes long to find.
 settings.register_profile("mutants", settings.get_profile("pairloss"), phases=[Phase.generate])
 settings.load_profile("pairloss")
-
-
-def pytest_collection_modifyitems(items):
-    """One test that needs the built book first, the others last, so that no worker waits until it is built."""
-    first, *others = [item for item in items if "built_book" in getattr(item, "fixturenames", ())] or [None]
-    items.sort(key=lambda item: (item is not first, item in others))
 
 
 @pytest.fixture(scope="session")
@@ -57,3 +50,18 @@ def built_book(tmp_path_factory):
             assert done.returncode == 0, done.stdout + done.stderr
             (shared / "book.built").touch()
     return shared / "book/_build/html"
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Chromium, closed after each file: while it is open, neither a second one nor a kernel can be driven."""
+    from playwright.sync_api import sync_playwright
+
+    from tests.browser import chromium
+
+    if not chromium():
+        pytest.skip("needs Chromium: apt-get install chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
+        yield browser
+        browser.close()

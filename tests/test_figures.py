@@ -9,14 +9,13 @@ from pathlib import Path
 import numpy
 import pytest
 import torch
-from playwright.sync_api import sync_playwright
 from sklearn.metrics import ndcg_score, roc_auc_score
 from torch.utils._pytree import tree_leaves
 
 import pairloss
 from book import stills
 from pairloss import figures
-from tests.browser import chromium, node
+from tests.browser import node
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
 from tables import definitions
@@ -205,13 +204,8 @@ def test_a_figure_says_the_same_in_every_run_and_asks_nobody(name):
 
 
 @pytest.fixture(scope="module")
-def page():
-    if not chromium():
-        pytest.skip("no Chromium on this machine: nobody can play with the figures")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
-        yield browser.new_page()
-        browser.close()
+def page(browser):
+    return browser.new_page()
 
 
 def framed(page, name, script_runs=True):

@@ -132,7 +132,7 @@ def test_the_api_leads_to_the_chapter_that_explains(pages):
         assert len(links) <= 2
         explained[entry.dt["id"].removeprefix("pairloss.")] = [goal(API, link) for link in links]
     for name in {*pairloss.__all__} - {"Interactions", "Reduction", "ListReduction"}:
-        assert explained[name], name
+        assert explained[name], f"no chapter explains {name}: call pairloss.{name} in one, or name `{name}` in its text"
         assert {path for path, _ in explained[name]} <= {*CHAPTERS}
     first = {"bpr_loss": "standard_losses", "WARPLoss": "adaptive_losses", "sample_negatives": "choosing_negatives"}
     first |= {"lambdarank_loss": "lists", "softmax_loss": "softly", "pointwise_loss": "one_name"}

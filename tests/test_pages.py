@@ -1,19 +1,13 @@
 """The built pages, as readers meet them: in Chromium, from the disk, with the network closed."""
 
-import os
 import re
-from hashlib import sha256
-from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-import axe_playwright_python
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from bs4 import BeautifulSoup
-from playwright.sync_api import sync_playwright
 
 import pairloss
-from tests.browser import chromium
 
 WIDTHS, SCHEMES = (1300, 390), ("light", "dark")
 PROMPTED = "div.highlight-python:has(.gp), div.highlight-default:has(.gp), div.highlight-pycon:has(.gp)"
@@ -22,16 +16,6 @@ PROMPTED = "div.highlight-python:has(.gp), div.highlight-default:has(.gp), div.h
 @pytest.fixture(scope="session")
 def site(built_book):
     return built_book
-
-
-@pytest.fixture(scope="session")
-def browser():
-    with sync_playwright() as p:
-        if not chromium():
-            pytest.skip("needs Chromium: apt-get install chromium")
-        browser = p.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 def pages(site):
@@ -75,23 +59,10 @@ SLABS = """() => [...document.querySelectorAll('div.cell_output img, div.cell_ou
     .filter(e => !/, 0\\)$/.test(getComputedStyle(e).backgroundColor)).map(e => e.className || e.alt.slice(0, 40))"""
 
 
-def fingerprints(site, browser):
-    """Of each page, with its styles and scripts and what looks at it."""
-    shared = [Path(__file__), Path(axe_playwright_python.__file__).with_name("axe.min.js")]
-    shared += sorted(path for path in (site / "_static").rglob("*") if path.suffix in (".css", ".js"))
-    below = sha256(browser.version.encode() + b"".join(path.read_bytes() for path in shared)).digest()
-    return {name: sha256(below + (site / name).read_bytes()).hexdigest() for name in pages(site)}
-
-
 @pytest.mark.parametrize("scheme", SCHEMES)
-def test_every_page_at_both_widths(site, context, scheme, request):
-    problems, prints = [], fingerprints(site, context.browser)
-    # As with the notebooks: on a person's machine, a page that was right as it is is not opened again.
-    cache = getattr(request.config, "cache", None)
-    right = cache.get(f"pairloss/pages/{scheme}", {}) if cache and not os.environ.get("CI") else {}
-    for name in prints:
-        if right.get(name) == prints[name]:
-            continue
+def test_every_page_at_both_widths(site, context, scheme):
+    problems = []
+    for name in pages(site):
         page = opened(context, site, name, problems)
         page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
         for width in WIDTHS:
@@ -112,8 +83,6 @@ def test_every_page_at_both_widths(site, context, scheme, request):
         page.close()
     assert not problems, "\n".join(map(str, problems))
     assert not context.asked, context.asked
-    if cache:
-        cache.set(f"pairloss/pages/{scheme}", prints)
 
 
 def test_links_and_anchors_lead_somewhere(site):
