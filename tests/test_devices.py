@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 import torch.utils.backend_registration
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.skipif(
     not hasattr(torch.utils.backend_registration, "_setup_privateuseone_for_python_backend"),

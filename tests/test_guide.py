@@ -13,6 +13,8 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
 import guide
 import tables
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize(
     "kind", ["as it comes", "30 % wrong, whatever the gap", "30 % wrong, close calls", "60 % hidden"]

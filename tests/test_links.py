@@ -10,6 +10,8 @@ from bs4 import BeautifulSoup
 import pairloss
 from tests.conftest import ROOT
 
+pytestmark = pytest.mark.slow
+
 TOC = yaml.safe_load((ROOT / "_toc.yml").read_text())["parts"]
 CHAPTERS = [chapter["file"].replace(".ipynb", ".html") for chapter in TOC[1]["chapters"]]
 GLOSSARY, API, SOURCES = "book/glossary.html", "book/api.html", "book/sources.html"

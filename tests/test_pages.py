@@ -9,6 +9,8 @@ from bs4 import BeautifulSoup
 
 import pairloss
 
+pytestmark = pytest.mark.slow
+
 WIDTHS, SCHEMES = (1300, 390), ("light", "dark")
 PROMPTED = "div.highlight-python:has(.gp), div.highlight-default:has(.gp), div.highlight-pycon:has(.gp)"
 

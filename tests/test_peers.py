@@ -18,6 +18,8 @@ import guide
 import peers
 import tables
 
+pytestmark = pytest.mark.slow
+
 FILMS = "generated films"
 TABLE = tables.read("peers")
 

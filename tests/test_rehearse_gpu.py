@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parent.parent
 MEASURED = {"losses", "pieces", "sampling", "graded", "catalogue", "training"}
 BARE = ["torch", "numpy", "matplotlib", "hypothesis", "pytest"]

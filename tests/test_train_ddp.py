@@ -15,6 +15,8 @@ import pairloss
 from examples import train_ddp
 from tests.conftest import ROOT
 
+pytestmark = pytest.mark.slow
+
 if not (torch.distributed.is_available() and torch.distributed.is_gloo_available()):
     pytest.skip("torch was built without gloo", allow_module_level=True)
 

@@ -13,6 +13,8 @@ import pairloss
 from examples import train_ddp
 from tests.conftest import ROOT
 
+pytestmark = pytest.mark.slow
+
 USERS, BATCH = 100, 101  # odd: two parts are never equal
 
 

@@ -1,0 +1,80 @@
+"""A batch in parts: over several passes the mean is that of the whole batch (over processes: test_train_ddp.py)."""
+
+import pytest
+import torch
+from torch.testing import assert_close
+
+import pairloss
+
+PAIRS, NEGATIVES, USERS, ITEMS = 31, 6, 20, 40
+
+
+def batch(step):
+    """Users, positives, negatives, mask, weights and negative_mask, uneven on purpose: few count at the front."""
+    generator = torch.Generator().manual_seed(step)
+    u, i = torch.randint(USERS, (PAIRS,), generator=generator), torch.randint(ITEMS, (PAIRS,), generator=generator)
+    j = torch.randint(ITEMS, (NEGATIVES, PAIRS), generator=generator)
+    often = torch.linspace(0.1, 1, PAIRS)
+    mask = torch.rand(PAIRS, generator=generator) < often
+    weights = torch.rand(PAIRS, generator=generator, dtype=torch.float64) * often
+    real = torch.rand(NEGATIVES, PAIRS, generator=generator) < 0.5 * often
+    return u, i, j, {"mask": mask, "weights": weights, "negative_mask": real}
+
+
+def factors():
+    generator = torch.Generator().manual_seed(0)
+    return [torch.randn(n, 4, generator=generator, dtype=torch.float64).requires_grad_() for n in (USERS, ITEMS)]
+
+
+@pytest.mark.parametrize("which", ["", "mask", "weights", "negative_mask", "mask weights negative_mask"])
+def test_total_weight_is_what_the_mean_divides_by(which):
+    for step in range(5):
+        u, i, j, given = batch(step)
+        options = {name: given[name] for name in which.split()}
+        users, items = factors()
+        p, many = (users[u] * items[i]).sum(-1), (users[u] * items[j]).sum(-1)
+        mean, total = (pairloss.adaptive_bpr_loss(p, many, reduction=how, **options) for how in ("mean", "sum"))
+        weight = pairloss.total_weight(p, **options)
+        assert_close(total / weight, mean, rtol=1e-12, atol=0)
+        # By hand, a pair at a time.
+        count = 0.0
+        for b in range(PAIRS):
+            counts = given["mask"][b] if "mask" in options else True
+            counts = counts and (given["negative_mask"][:, b].any() if "negative_mask" in options else True)
+            count += (given["weights"][b].item() if "weights" in options else 1.0) if counts else 0.0
+        assert weight.item() == pytest.approx(count, rel=1e-12)
+        assert (weight.dtype, weight.shape, weight.requires_grad) == (torch.float64, (), False)
+
+
+def test_several_passes_have_the_gradient_of_one():
+    u, i, j, given = batch(0)
+    gradients = []
+    for parts in ([slice(None)], [slice(0, 4), slice(4, 20), slice(20, None)], None):
+        users, items = factors()
+        p, many = (users[u] * items[i]).sum(-1), (users[u] * items[j]).sum(-1)
+        if parts is None:
+            loss = pairloss.warp_loss(p, many, ITEMS, **given)
+        else:
+            whole = pairloss.total_weight(p, **given)
+            sums = [
+                pairloss.warp_loss(p[a], many[:, a], ITEMS, reduction="sum", **{k: v[..., a] for k, v in given.items()})
+                for a in parts
+            ]
+            loss = sum(sums) / whole
+        gradients.append(torch.autograd.grad(loss, (users, items)))
+    assert_close(gradients[1], gradients[0], rtol=1e-12, atol=1e-15)
+    assert_close(gradients[2], gradients[0], rtol=1e-12, atol=1e-15)
+
+
+def test_bad_arguments_are_named():
+    p = torch.zeros(3)
+    with pytest.raises(ValueError, match=r"mask has shape \[2\] beside positive_scores \[3\]"):
+        pairloss.total_weight(p, mask=torch.ones(2, dtype=torch.bool))
+    with pytest.raises(
+        ValueError, match=r"negative_mask has shape \[3\] beside positive_scores \[3\]; expected \[K, 3\]"
+    ):
+        pairloss.total_weight(p, negative_mask=torch.ones(3, dtype=torch.bool))
+    with pytest.raises(TypeError, match="negative_mask"):
+        pairloss.total_weight(p, negative_mask=torch.ones(2, 3))
+    with pytest.raises(ValueError, match="weights"):
+        pairloss.total_weight(p, weights=torch.tensor([1.0, -1.0, 1.0]))
