@@ -156,8 +156,9 @@ def one(loss: Callable[..., Tensor]) -> Callable[..., Tensor]:
 
 def many(loss: Callable[..., Tensor], **options: Any) -> Callable[..., Tensor]:
     def value(p: Tensor, n: Tensor, given: Given) -> Tensor:
-        items = given.positive_items, given.negative_items
-        return loss(p, n, given.num_items, *items, **credit(given, **options), reduction="sum")
+        items = {"positive_items": given.positive_items, "negative_items": given.negative_items}
+        collie = {} if loss is pairloss.softmax_loss else {"num_items": given.num_items}
+        return loss(p, n, **collie, **items, **credit(given, **options), reduction="sum")
 
     return value
 

@@ -43,14 +43,13 @@ class Batch(NamedTuple):
     score: ScoreFunction | None  # scores the chosen negatives again, with gradients
     items: Tensor | None  # their ids, [K, B]
 
-    @property
-    def candidates(self) -> Tensor:
+    def candidates(self) -> Tensor:  # a property of a NamedTuple is not traced by torch 2.6
         """The scores of the negatives, −∞ where one is not real."""
         return self.negative if self.real is None else self.negative.masked_fill(~self.real, -torch.inf)
 
     def judged(self, judge: PairTerm) -> Tensor:
         """``judge`` of every candidate, [K, B], without gradients."""
-        positive, many = self.positive.detach().to(self.dtype), self.candidates.detach()
+        positive, many = self.positive.detach().to(self.dtype), self.candidates().detach()
         if self.credit is None:
             return judge(positive, many, 1.0)
         # A few rows at a time, so that no d [K, B] is made.
@@ -75,7 +74,7 @@ class Batch(NamedTuple):
     def cost(self, term: PairTerm) -> Tensor:
         """The loss: ``term`` of every pair, or of each positive and all its candidates, reduced."""
         positive = hide(self.counts, self.positive.to(self.dtype))
-        negative = hide(self.counts, self.candidates.to(self.dtype))
+        negative = hide(self.counts, self.candidates().to(self.dtype))
         d: Tensor | float = 1.0
         if self.credit is not None:
             (d,) = self.credit.ideal_differences([self.credit.negative_items], self.dtype)

@@ -507,7 +507,7 @@ def _chosen(batch: Batch, choose: Callable[..., Any]) -> Batch:
     if choose is choose_first_violation:
         row, _, found = first_hit(batch.judged(violates), batch.real)
         return batch.against(row, found)
-    row = choose(batch.candidates.detach())
+    row = choose(batch.candidates().detach())
     checks.of_the_choice(row, batch.negative)
     return batch.against(row.long())
 
