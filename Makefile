@@ -27,15 +27,22 @@ coverage: .venv/ready ## Print the lines of the package that no quick test runs
 gpu: ## Run on a GPU what needs one, installing nothing: tests, chapters, speed_gpu.csv (nine minutes; OUT=folder; DEVICE=cpu rehearses)
 	PYTHONPATH=. $(if $(wildcard .venv/ready),$(BIN)/python,$(PYTHON)) benchmarks/gpu.py --device $(or $(DEVICE),cuda) --out $(or $(OUT),_build/gpu)
 
-digits: .venv/ready ## Re-run the chapters with other threads, vector units, places: the stored digits must hold (REPEAT=20 CHAPTER=lists)
-	PYTHONPATH=. $(BIN)/python tests/digits.py $(or $(REPEAT),3) $(CHAPTER)
+# Threads, vector units, locales and time zones of other machines.
+SETTINGS = "OMP_NUM_THREADS=1 ATEN_CPU_CAPABILITY=default LC_ALL=C TZ=Pacific/Kiritimati" \
+  "OMP_NUM_THREADS=1 ATEN_CPU_CAPABILITY=avx2 LC_ALL=C.UTF-8 TZ=America/St_Johns" \
+  "OMP_NUM_THREADS=2 LC_ALL=tr_TR.UTF-8 TZ=Asia/Kathmandu"
+
+digits: .venv/ready ## Re-run the chapters as other machines would: the stored digits must hold (one chapter: CHAPTER=lists)
+	@for setting in $(SETTINGS); do echo "$$setting"; env $$setting $(BIN)/pytest -q -r fE --nbval --nbval-current-env \
+	  book/chapters$(if $(CHAPTER),/$(CHAPTER).ipynb) || failed=1; done; exit $${failed:-0}
 
 dist: .venv/ready ## Make what is published of the package: dist/*.tar.gz and dist/*.whl
 	rm -rf dist
 	$(BIN)/python -m hatchling build
 
-rehearse: ## Unpack, install, test and build as strangers will: other paths, locales, homes; before a release (20 minutes)
-	$(PYTHON) tests/rehearse.py $(CASE)
+rehearse: ## Test and build what is committed as a stranger would: another path, locale, time zone and home (20 minutes)
+	folder="$$(mktemp -d)/Bücher und Verluste" && mkdir "$$folder" && git archive HEAD | tar -x -C "$$folder" && \
+	  env -u MAKEFLAGS LC_ALL=C TZ=Pacific/Kiritimati HOME=/dev/null/home $(MAKE) -C "$$folder" test book
 
 test-oldest: ## Run the tests and the chapters with the oldest versions that pyproject.toml allows (downloads 4 GB)
 	$(PYTHON) -m venv .venv-oldest
