@@ -69,7 +69,10 @@ class Batch(NamedTuple):
             negative = hide(real, negative)
             found = real if found is None else found & real
         credit = self.credit and self.credit.at(rows)
-        return self._replace(negative=negative, real=None, found=found, credit=credit, score=None, items=None)
+        # In full, because torch 2.6 cannot trace _replace.
+        return Batch(
+            self.positive, negative, None, found, self.counts, self.dtype, credit, self.reducer, score=None, items=None
+        )
 
     def cost(self, term: PairTerm) -> Tensor:
         """The loss: ``term`` of every pair, or of each positive and all its candidates, reduced."""
@@ -119,7 +122,7 @@ def checked(
     reducer = Reducer(mask, weights, squared, reduction)
     reducer.check(positive)
     checks.metadata(metadata, metadata_weights)
-    checks.item_ids(positive_items, items, needed=bool(metadata))
+    checks.item_ids(positive_items, items, needed=len(metadata or {}) > 0)
     if positive_items is not None and items is not None:
         checks.beside("positive_items", positive_items, positive, "positive_scores", positive.shape)
         checks.beside("negative_items", items, given, kind.name, given.shape)

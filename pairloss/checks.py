@@ -136,7 +136,7 @@ def columns(
     """``many`` is [K, B], or [B, K] with ``batch_first``, K ≥ 1, for ``positive`` [B]."""
     rows(name, many, batch_first)
 
-    def table(k: Any) -> list[Any]:
+    def table(k: Any) -> "list[Any]":  # in quotes for torch 2.6, which cannot trace the type
         return [*positive.shape, k] if batch_first else [k, *positive.shape]
 
     if many.ndim == positive.ndim:  # asked first: torch.export would remember whether K equalled B

@@ -17,7 +17,7 @@ from pairloss.reduction import LIST_REDUCTIONS, ListReduction
 from pairloss.tensors import computed_in, only_backward, rows_in_a_piece, usable
 
 PIECE = 2**18  # pairs that are looked at together
-Index = Tensor | tuple[slice | None, slice | None]
+Index = Tensor | tuple[slice | None, ...]
 
 
 def lambdarank_loss(
@@ -156,7 +156,7 @@ _in_pieces: Callable[..., Tensor] = _InPieces.apply
 def _triangle(index: Tensor, rows: int) -> list[tuple[Index, Index]]:
     """Each of the first ``rows`` items, [.., 1], beside all from there on, [1, ..], about ``PIECE`` pairs a piece."""
     if torch.compiler.is_compiling():
-        return [((slice(0, rows), None), (None, slice(0, None)))]
+        return [((slice(0, rows), None), (None,))]
     few = rows_in_a_piece(index.expand(rows, -1), PIECE)
     starts = range(0, max(rows, 1), few)
     return [((slice(a, min(a + few, rows)), None), (None, slice(a, None))) for a in starts]

@@ -47,7 +47,7 @@ class _PairLoss(torch.nn.Module):
     @property
     def metadata(self) -> Metadata:
         """The tables by their names."""
-        return {name: self.get_buffer(f"table_{name}") for name in self.metadata_weights}
+        return {name: getattr(self, f"table_{name}") for name in self.metadata_weights}
 
     def forward(
         self, positive_scores: Tensor, negative_scores: Scores, positive_items: Tensor | None = None,

@@ -77,7 +77,9 @@ from pairloss.reduction import Reduction
 from pairloss.tensors import large, widest
 
 HardestBy = Literal["score", "violation"]
+HARDEST_BY = get_args(HardestBy)  # here, because torch 2.6 cannot trace it in a loss
 RankWeight = Literal["log", "harmonic"]
+RANK_WEIGHTS = get_args(RankWeight)
 
 EULER_GAMMA = 0.5772156649015329  # the n-th harmonic number is digamma(n + 1) + γ
 
@@ -297,7 +299,7 @@ def adaptive_bpr_loss(
     tensor(1.4860)
     """
     checks.num_items(num_items)
-    checks.choice("hardest_by", hardest_by, get_args(HardestBy))
+    checks.choice("hardest_by", hardest_by, HARDEST_BY)
     batch = checked(
         MANY, positive_scores, many_negative_scores, positive_items, negative_items, metadata, metadata_weights, mask,
         weights, negative_mask, squared, reduction, batch_first,
@@ -345,7 +347,7 @@ def adaptive_hinge_loss(
     tensor(8.7500)
     """
     checks.num_items(num_items)
-    checks.choice("hardest_by", hardest_by, get_args(HardestBy))
+    checks.choice("hardest_by", hardest_by, HARDEST_BY)
     batch = checked(
         MANY, positive_scores, many_negative_scores, positive_items, negative_items, metadata, metadata_weights, mask,
         weights, negative_mask, squared, reduction, batch_first,
@@ -398,7 +400,7 @@ def warp_loss(
     tensor(4.5926)
     """
     checks.num_items(num_items, needed=True)
-    checks.choice("rank_weight", rank_weight, get_args(RankWeight))
+    checks.choice("rank_weight", rank_weight, RANK_WEIGHTS)
     batch = checked(
         MANY, positive_scores, many_negative_scores, positive_items, negative_items, metadata, metadata_weights, mask,
         weights, negative_mask, squared, reduction, batch_first,

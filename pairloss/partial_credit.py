@@ -89,7 +89,7 @@ class Credit(NamedTuple):
 
     def at(self, index: Tensor) -> "Credit":
         """The credit of the chosen negatives alone."""
-        return self._replace(negative_items=at(self.negative_items, index))
+        return Credit(self.positive_items, at(self.negative_items, index), self.metadata, self.metadata_weights)
 
     def ideal_differences(self, pieces: Sequence[Tensor], dtype: torch.dtype) -> Iterator[Tensor]:
         """For each piece of the negatives' ids its d. What the positives have is looked up once."""

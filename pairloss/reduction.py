@@ -47,7 +47,7 @@ class Reducer(NamedTuple):
         if weights is not None:
             # Weights may be wider than the loss: 1e300 is a weight, but no float32.
             weights = hide(counts, weights.to(torch.promote_types(dtype, weights.dtype)))
-            if self.reduction == "mean" and weights.numel():
+            if self.reduction == "mean" and weights.numel() > 0:  # "> 0": else torch 2.6 exports for this size alone
                 largest = weights.amax()  # only ratios count, and the sum of large weights is inf
                 weights = weights / largest.masked_fill(largest == 0, 1)
             loss = loss * weights
