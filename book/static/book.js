@@ -1,7 +1,14 @@
-// A label that hides the text it labels goes (the theme writes this one with a script), what scrolls can be reached
-// with the tab key, and what does not is no stop on the way.
+// Labels that hide the text that they label, lists without items, headers of nothing, parts of a page that another part
+// repeats or that have no name: the theme's markup, mended for those who hear the page.
 window.addEventListener("load", () => {
-  document.querySelector(".search-button-field")?.removeAttribute("aria-label");
+  const all = (selector) => document.querySelectorAll(selector);
+  for (const label of all(".search-button-field, summary[aria-label]")) label.removeAttribute("aria-label");
+  for (const list of all(".citation-list")) list.removeAttribute("role");
+  for (const header of all("th")) if (!header.textContent.trim()) header.replaceWith(document.createElement("td"));
+  for (const twice of all("#jb-print-docs-body, footer.bd-footer")) twice.remove();
+  for (const footer of all("footer.prev-next-footer")) footer.role = "presentation";
+  for (const contents of all("nav.page-toc")) contents.ariaLabel = "On this page";
+  // What scrolls can be reached with the tab key, and what does not is no stop on the way.
   const reach = new ResizeObserver((entries) => {
     for (const { target } of entries) {
       if (target.scrollWidth > target.clientWidth) target.tabIndex = 0;
@@ -12,7 +19,7 @@ window.addEventListener("load", () => {
     ".pst-scrollable-table-container, div.math > mjx-container, div.math, div.glance, pre, .cell_output > .output";
   // Formulas are there once MathJax has set them.
   Promise.resolve(window.MathJax?.startup?.promise).then(() => {
-    for (const element of document.querySelectorAll(scrolling)) reach.observe(element);
+    for (const element of all(scrolling)) reach.observe(element);
   });
 });
 // Paper has no folds.
