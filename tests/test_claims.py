@@ -7,7 +7,10 @@ import pytest
 import torch
 
 ROOT = Path(__file__).parent.parent
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # a chapter's heat map
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
+]  # a chapter's heat map
 
 
 @pytest.fixture(scope="module")

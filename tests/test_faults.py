@@ -77,6 +77,7 @@ def settings():
 FREE = {"without a maximum": torch.export.Dim("size", min=2), "automatic": torch.export.Dim.AUTO}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PAIRS)
 @pytest.mark.parametrize("kind", ["none", "three"])
 @pytest.mark.parametrize("free", FREE)
@@ -109,6 +110,7 @@ EXPORTED = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "options", "dtype"), EXPORTED)
 @pytest.mark.parametrize("free", FREE)
 def test_a_loss_on_lists_exports_for_lists_of_every_length(name, options, dtype, free):

@@ -107,6 +107,7 @@ def test_versions_agree():
     assert re.search(r"^## (\S+)", changes, re.MULTILINE).group(1) == pairloss.__version__
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not (ROOT / "book").exists(), reason="an sdist does not make another")
 def test_what_is_published_installs_and_passes_its_own_tests(tmp_path):
     """The sdist, the wheel made from it, and the sdist's tests of that wheel where no other pairloss is."""

@@ -470,6 +470,7 @@ def test_a_sequence_of_one_tensor_is_one_negative(name):
     assert torch.equal(function(name)(**rows), function(name)(**batch))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PAIRS)
 @pytest.mark.parametrize("free", ["batch", "both", "negatives"])
 @pytest.mark.parametrize("k", [4, 3])
@@ -723,6 +724,7 @@ def test_a_pair_term_takes_the_number_1_for_d():
 # --- dtypes and transforms ----------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PAIRS)
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
 @pytest.mark.parametrize("kind", ["none", "one"])
@@ -785,6 +787,7 @@ def everything_inputs():
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "backend",
     [

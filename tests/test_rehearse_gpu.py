@@ -47,7 +47,6 @@ def installed(names):
     return found.values()
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="measures memory as Linux does")
 def test_all_of_it_runs_where_little_is_installed(tmp_path):
     packages, out = tmp_path / "packages", tmp_path / "out"

@@ -77,6 +77,7 @@ def test_auc_is_that_of_scikit_learn(ties):
     assert defined("auc")(scores, seen, test) == pytest.approx(sum(expected) / len(expected), abs=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("called", ["MovieLens 100K", "Last.fm 2K"])
 def test_every_cell_runs_on_data_like_the_published(called, capsys):
     made = pairloss.datasets.generate(num_users=60, num_items=90)
