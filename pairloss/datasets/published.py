@@ -82,8 +82,8 @@ def movielens_100k(cache: PathLike | None = None, *, minimum_rating: int = 4) ->
     Returns:
         :class:`~pairloss.Interactions` with ``times`` and without ``utilities``, on the CPU.
 
-    Raises: ConnectionError where the archive is not in the cache and cannot be downloaded, OSError where the cache
-    cannot be written, ValueError for a ``minimum_rating`` that is not 1 to 5.
+    Raises: ConnectionError where the archive is neither in the cache nor to be had, OSError where the cache cannot be
+    written, ValueError for a ``minimum_rating`` that is not 1 to 5.
 
     Source: Harper and Konstan, The MovieLens Datasets, ACM TiiS 5(4), 2015, doi:10.1145/2827872.
 
@@ -94,13 +94,7 @@ def movielens_100k(cache: PathLike | None = None, *, minimum_rating: int = 4) ->
 
 
 def read_movielens_100k(archive: PathLike, *, minimum_rating: int = 4) -> Interactions:
-    """MovieLens 100K from a copy of its archive, ``ml-100k.zip``, that you have.
-
-    Arguments and result as in :func:`movielens_100k`. Raises: FileNotFoundError where there is no such file,
-    ValueError where the file is another one.
-
-    >>> films = read_movielens_100k("ml-100k.zip")  # doctest: +SKIP
-    """
+    """As :func:`movielens_100k`, from an ``ml-100k.zip`` that you have. ValueError where it is another file."""
     checks.count("minimum_rating", minimum_rating, 1, 5)
     with MOVIELENS.opened(archive) as files:
         genre_names = [name for name, _ in _rows(files, "ml-100k/u.genre", "|")]
@@ -112,9 +106,8 @@ def read_movielens_100k(archive: PathLike, *, minimum_rating: int = 4) -> Intera
     users, items, times = torch.tensor(chosen, dtype=torch.int64, device="cpu").reshape(-1, 3).T.contiguous()
     genres = torch.tensor([[flag == "1" for flag in film[5:]] for film in films], device="cpu")
     titles = [film[1] for film in films]
-    return Interactions(
-        users, items, len(user_of), len(films), "MovieLens 100K", titles, genres, genre_names, times=times
-    )
+    name = "MovieLens 100K"
+    return Interactions(users, items, len(user_of), len(films), name, titles, genres, genre_names, times=times)
 
 
 def lastfm_2k(cache: PathLike | None = None, *, most_tags: int = 100) -> Interactions:
@@ -135,7 +128,7 @@ def lastfm_2k(cache: PathLike | None = None, *, most_tags: int = 100) -> Interac
     Returns:
         :class:`~pairloss.Interactions` without ``utilities`` and ``times``, on the CPU.
 
-    Raises: as :func:`movielens_100k`, and ValueError for a ``most_tags`` below 1.
+    Raises: as :func:`movielens_100k`, ValueError for a ``most_tags`` below 1.
 
     Source: Cantador, Brusilovsky and Kuflik, Second Workshop on Information Heterogeneity and Fusion in
     Recommender Systems (HetRec 2011), RecSys 2011, doi:10.1145/2043932.2044016.
@@ -147,12 +140,7 @@ def lastfm_2k(cache: PathLike | None = None, *, most_tags: int = 100) -> Interac
 
 
 def read_lastfm_2k(archive: PathLike, *, most_tags: int = 100) -> Interactions:
-    """Last.fm 2K from a copy of its archive, ``hetrec2011-lastfm-2k.zip``, that you have.
-
-    Arguments and result as in :func:`lastfm_2k`, errors as in :func:`read_movielens_100k`.
-
-    >>> artists = read_lastfm_2k("hetrec2011-lastfm-2k.zip")  # doctest: +SKIP
-    """
+    """As :func:`lastfm_2k`, from a ``hetrec2011-lastfm-2k.zip`` that you have. ValueError where it is another file."""
     checks.count("most_tags", most_tags, 1)
     with LASTFM.opened(archive) as files:
         artists = _rows(files, "artists.dat", encoding="utf-8")[1:]  # below the names of the columns
