@@ -51,8 +51,10 @@ test-oldest: ## Run the tests and the chapters with the oldest versions that pyp
 	.venv-oldest/bin/python -m pip list
 	.venv-oldest/bin/pytest $(TESTS)
 
-mutants: .venv/ready ## Break the package on purpose and print what no test notices (part of it: MODULE=lambdarank SHARE=0.1)
-	OMP_NUM_THREADS=1 $(BIN)/python tests/mutants.py $(MODULE) $(if $(SHARE),--share $(SHARE))
+mutants: .venv/ready ## Break the package on purpose and print what no test notices (a module: MODULE=lambdarank; a tenth: TENTH=7)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt mutmut==3.8.1
+	OMP_NUM_THREADS=1 $(BIN)/python -m mutmut run "pairloss.$(or $(MODULE),*).*$(TENTH)"
+	@for name in $$($(BIN)/python -m mutmut results | sed -n 's/: survived$$//p'); do $(BIN)/python -m mutmut show $$name; done
 
 notebooks: export OMP_NUM_THREADS = 1
 notebooks: .venv/ready ## Execute the chapters and store their outputs (one: make notebooks CHAPTER=standard_losses)

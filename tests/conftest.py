@@ -11,8 +11,8 @@ from hypothesis import Phase, settings
 
 ROOT = Path(__file__).parent.parent
 
-# One registers a device for the whole process, and runs in its own; the others are tasks.
-collect_ignore = ["on_a_fake_device.py", "mutants.py"]
+# It registers a device for the whole process, and runs in its own.
+collect_ignore = ["on_a_fake_device.py"]
 # The package alone is tested with no more than pytest, hypothesis and NumPy, on systems that need not build the book,
 # and from an sdist, which has none.
 OF_THE_PACKAGE = not (find_spec("jupytext") and (ROOT / "book").exists())
