@@ -274,6 +274,9 @@ def test_a_figure_that_differs_fails_the_notebook(tmp_path):
     assert "1 passed" in said
 
 
+EXAMPLE = "https://github.com/you/pairloss"
+
+
 def copy_of_the_repository(folder):
     for path in repository.files():
         copy = folder / path.relative_to(ROOT)
@@ -292,7 +295,7 @@ def test_one_repository_address():
         for path in repository.files()
     }
     for file, addresses in mentions.items():
-        assert addresses <= {REPOSITORY, "https://github.com/you/pairloss"}, file
+        assert addresses <= {REPOSITORY, EXAMPLE}, file
     for file in ("README.md", "CITATION.cff", *(f"book/chapters/{source.name}" for source in CHAPTERS)):
         assert REPOSITORY in mentions[file]
 
@@ -310,9 +313,9 @@ def test_the_repository_moves_with_one_command(tmp_path):
 
     before = holding(REPOSITORY.encode())
     for wrong in ("http://github.com/a/b", "https://example.org/a/b", "https://github.com/a/b.git"):
-        assert asked(wrong) == (1, f"URL was {wrong}; expected the like of https://github.com/you/pairloss\n")
+        assert asked(wrong) == (1, f"URL was {wrong}; expected the like of {EXAMPLE}\n")
     assert holding(REPOSITORY.encode()) == before
-    home = "https://github.com/somebody/pairloss.too"
+    home = f"{EXAMPLE}.too"
     assert asked(home) == (0, f"{home}\n")
     assert holding(home.encode()) == before
     assert asked() == (0, f"{home}\n")
