@@ -156,7 +156,8 @@ def function(name):
     public = itself(name)
 
     def loss(positive_scores, negative_scores, positive_items=None, negative_items=None, **options):
-        options |= {"num_items": NUM_ITEMS} if name in COLLIES else {}
+        # In braces, because torch 2.6 cannot trace |= of dictionaries.
+        options = {**options, **({"num_items": NUM_ITEMS} if name in COLLIES else {})}
         return public(
             positive_scores, negative_scores, positive_items=positive_items, negative_items=negative_items, **options
         )
