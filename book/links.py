@@ -1,6 +1,7 @@
 """Links that nobody writes: from names of pages, of the API and of terms, and from there back to the chapters.
 
 They are made when the book is built, so that the chapters stay plain Markdown, which reads well elsewhere too.
+sphinx-codeautolink has the names within code. Its own lists of examples know every use, and not where one is explained.
 """
 
 import re
@@ -8,36 +9,28 @@ from collections import Counter, defaultdict
 
 from docutils import nodes
 from sphinx import addnodes
-from sphinx.transforms.post_transforms import SphinxPostTransform
 from sphinx.util.nodes import make_refnode
 
-CHAPTERS = "book/chapters/"
-RECALLS = "take-away", "exercises"  # of what a chapter has explained before
+RECALLS = "take-away", "exercises", "sources"  # of what a chapter has explained before
 CLOSED = nodes.title, nodes.caption, nodes.reference, addnodes.pending_xref, nodes.literal, nodes.literal_block
 # What the API and the glossary say of themselves needs no glossary, and a table no dots under its words.
-NO_TERMS = *CLOSED, nodes.table, nodes.citation, nodes.math, nodes.raw, nodes.field, addnodes.desc
-NO_TERMS += (addnodes.glossary,)
+NO_TERMS = *CLOSED, nodes.table, nodes.citation, nodes.math, nodes.raw, nodes.field, addnodes.desc, addnodes.glossary
 
 
-def parents(node):
-    while node := node.parent:
-        yield node
+def within(node, kinds):
+    """The nearest of these that a node is in."""
+    while (node := node.parent) and not isinstance(node, kinds):
+        pass
+    return node
 
 
 def section(node):
-    return next((parent["ids"][0] for parent in parents(node) if isinstance(parent, nodes.section)), "")
+    return parent["ids"][0] if (parent := within(node, nodes.section)) else ""
 
 
 def find(doctree, kind, closed=CLOSED):
     """Nodes that may become links. The sources at the end of a chapter speak of other people's functions and words."""
-    for node in list(doctree.findall(kind)):
-        if section(node) != "sources" and not any(isinstance(parent, closed) for parent in parents(node)):
-            yield node
-
-
-def short(title):
-    """What others call a page or a paper: its title up to a colon."""
-    return title.split(":")[0]
+    return [node for node in doctree.findall(kind) if section(node) != "sources" and not within(node, closed)]
 
 
 def spelled(term):
@@ -57,38 +50,73 @@ class Ways:
 
     def __init__(self, builder):
         env, self.builder = builder.env, builder
-        self.names = {page: short(title.astext()) for page, title in env.titles.items()}
-        self.pages = {title.astext(): page for page, title in env.titles.items()}
-        self.pages |= {name: page for page, name in self.names.items()}
+        # Others call a page or a paper by its title up to a colon.
+        self.names = {page: title.astext().split(":")[0] for page, title in env.titles.items()}
+        self.pages = {t: (page, "") for page, name in self.names.items() for t in (env.titles[page].astext(), name)}
         self.api = {}
         for name, entry in env.domains["py"].objects.items():
-            if "." in name:
-                self.api[name] = entry.docname, entry.node_id
-            if entry.objtype in ("function", "class"):
-                self.api[name.rpartition(".")[2]] = entry.docname, entry.node_id
+            names = [name] * ("." in name) + [name.rpartition(".")[2]] * (entry.objtype in ("function", "class"))
+            self.api |= dict.fromkeys(names, (entry.docname, entry.node_id))
         terms = {name: place[:2] for (kind, name), place in env.domains["std"].objects.items() if kind == "term"}
-        self.terms = [terms[name] for name in sorted(terms, key=len, reverse=True)]
-        self.term = "|".join(f"({spelled(name)})" for name in sorted(terms, key=len, reverse=True))
+        longest = sorted(terms, key=len, reverse=True)
+        self.terms = [terms[name] for name in longest]
+        self.term = re.compile(rf"(?<![\w-])(?:{'|'.join(f'({spelled(name)})' for name in longest)})(?![\w-])")
         # What chapters speak of: the first use of each term, what they cite, and how much a section has on a name.
         self.used, self.cited, self.weight = defaultdict(dict), defaultdict(dict), defaultdict(Counter)
-        self.chapters = [page for page in env.toctree_includes[env.config.root_doc] if page.startswith(CHAPTERS)]
+        self.chapters = [page for page in env.toctree_includes[env.config.root_doc] if "/chapters/" in page]
         for page in self.chapters:
-            self.read(env.get_doctree(page), page)
-
-    def read(self, doctree, page):
-        for node in doctree.findall(nodes.emphasis):
-            self.cited[short(node.astext())].setdefault(page, section(node))
-        for node in doctree.findall(nodes.reference):
-            for source in (node.astext(), node.get("refuri", "")):
-                self.cited[source].setdefault(page, section(node))
-        for node in doctree.findall(nodes.literal_block):
-            for name in re.findall(r"\bpairloss\.(?:datasets\.)?(\w+)", node.astext()):
-                self.weight[key(name)][page, section(node)] += section(node) not in RECALLS
-        for node in self.link(doctree, page):
-            if "term-link" in node["classes"]:
-                self.used[node["refuri"].partition("#")[2]][page] = node["ids"][0]
-            elif "api-link" in node["classes"]:
+            doctree = env.get_doctree(page)
+            for node in doctree.findall(lambda node: isinstance(node, (nodes.reference, nodes.emphasis))):
+                for source in filter(None, (node.get("refuri"), node.astext().split(": ")[0])):
+                    self.cited[source].setdefault(page, section(node))
+            for node in doctree.findall(nodes.literal):
                 self.weight[key(node.astext())][page, section(node)] += 5 * (section(node) not in RECALLS)
+            for node in doctree.findall(nodes.literal_block):
+                for name in re.findall(r"\bpairloss\.(?:datasets\.)?(\w+)", node.astext()):
+                    self.weight[key(name)][page, section(node)] += section(node) not in RECALLS
+            for link in self.link(doctree, page):
+                self.used[link["refuri"].partition("#")[2]][page] = link["ids"][0]
+
+    def link(self, doctree, page):
+        """Turn what a page names into links, and give those from terms."""
+        for kind, places, style in ((nodes.emphasis, self.pages, "doc-link"), (nodes.literal, self.api, "api-link")):
+            for node in find(doctree, kind):
+                place = places.get(node.astext().removesuffix("()"), (page,))
+                if place[0] != page:
+                    node.replace_self(self.reference(page, place, node.deepcopy(), style))
+        seen = {}
+        for node in find(doctree, nodes.Text, NO_TERMS):
+            parts, end = [], 0
+            for match in self.term.finditer(node):
+                place = self.terms[match.lastindex - 1]
+                if place not in seen and place[0] != page:
+                    seen[place] = link = self.reference(page, place, nodes.Text(match[0]), "term-link")
+                    link["ids"].append(f"use-of-{place[1]}")
+                    parts += [nodes.Text(node[end : match.start()]), link]
+                    end = match.end()
+            if parts:
+                node.parent.replace(node, [*parts, nodes.Text(node[end:])])
+        return seen.values()
+
+    def reference(self, page, place, child, kind):
+        node = make_refnode(self.builder, page, *place, child)
+        node["classes"].append(kind)
+        return node
+
+    def lead_back(self, doctree, page):
+        """Add to terms, sources and functions the line that leads to the chapters that speak of them."""
+        for entry in doctree.findall(nodes.definition_list_item):
+            if isinstance(entry[0], nodes.term) and entry[0]["ids"]:
+                entry[-1].extend(self.back(page, "In: ", self.used[entry[0]["ids"][0]]))
+        for entry in doctree.findall(nodes.citation):
+            uris, places = {node.get("refuri") for node in entry.findall(nodes.reference)}, {}
+            for source, where in self.cited.items():
+                if source in uris or re.search(rf"\. {re.escape(source)}[.:]", entry.astext(), re.IGNORECASE):
+                    places = where | places
+            entry.extend(self.back(page, "In: ", places))
+        for entry in doctree.findall(addnodes.desc):
+            if entry["objtype"] in ("function", "class"):
+                entry[-1][1:1] = self.back(page, "Explained in: ", self.explained(entry[0]["ids"][0]))
 
     def explained(self, name):
         """The two chapters that have most on it, each at the section that has."""
@@ -100,70 +128,12 @@ class Ways:
         return {page: best[page] for page, weight in pages.most_common(2) if weight}
 
     def back(self, page, label, places):
-        """The line that leads back to the chapters, in their order."""
+        """Such a line, in the order of the chapters."""
         line = nodes.paragraph("", label, classes=["ways-back"])
         for other in filter(places.get, self.chapters):
             line += nodes.Text(" · " if len(line) > 1 else "")  # some names have a comma
             line += self.reference(page, (other, places[other]), nodes.Text(self.names[other]), "doc-link")
         return [line] if places else []
-
-    def lead_back(self, doctree, page):
-        for entry in doctree.findall(nodes.definition_list_item):
-            if isinstance(entry[0], nodes.term) and entry[0]["ids"]:
-                entry[-1].extend(self.back(page, "In: ", self.used[entry[0]["ids"][0]]))
-        for entry in doctree.findall(nodes.citation):
-            uris, places = {node.get("refuri") for node in entry.findall(nodes.reference)}, {}
-            for source, where in self.cited.items():
-                if source in uris or re.search(rf"\. {re.escape(source)}[.:]", entry.astext(), re.IGNORECASE):
-                    places |= where
-            entry.extend(self.back(page, "In: ", places))
-        for entry in doctree.findall(addnodes.desc):
-            if entry["objtype"] in ("function", "class"):
-                entry[-1][1:1] = self.back(page, "Explained in: ", self.explained(entry[0]["ids"][0]))
-
-    def reference(self, page, place, child, kind):
-        node = make_refnode(self.builder, page, *place, child)
-        node["classes"].append(kind)
-        return node
-
-    def link(self, doctree, page):
-        """Turn what a page names into links."""
-        links = []
-        for node in find(doctree, nodes.emphasis):
-            other = self.pages.get(node.astext(), page)
-            if other != page:
-                links.append(self.reference(page, (other, ""), node.deepcopy(), "doc-link"))
-                node.replace_self(links[-1])
-        for node in find(doctree, nodes.literal):
-            name = node.astext().removesuffix("()")
-            if name in self.api and self.api[name][0] != page:
-                links.append(self.reference(page, self.api[name], node.deepcopy(), "api-link"))
-                node.replace_self(links[-1])
-        seen = set()
-        for node in find(doctree, nodes.Text, NO_TERMS):
-            parts, end = [], 0
-            for match in re.finditer(rf"(?<![\w-])(?:{self.term})(?![\w-])", node):
-                place = self.terms[match.lastindex - 1]
-                if place not in seen and place[0] != page:
-                    seen.add(place)
-                    link = self.reference(page, place, nodes.Text(match[0]), "term-link")
-                    link["ids"].append(f"use-of-{place[1]}")
-                    links.append(link)
-                    parts += [nodes.Text(node[end : match.start()]), link]
-                    end = match.end()
-            if parts:
-                node.parent.replace(node, [*parts, nodes.Text(node[end:])])
-        return links
-
-
-class Links(SphinxPostTransform):
-    """After the bibliography is written out (5), and before the links that people wrote are resolved (10)."""
-
-    default_priority = 7
-
-    def run(self):
-        self.app.ways.link(self.document, self.env.docname)
-        self.app.ways.lead_back(self.document, self.env.docname)
 
 
 def read_all(app, env):
@@ -173,5 +143,5 @@ def read_all(app, env):
 
 def setup(app):
     app.connect("env-updated", read_all)
-    app.add_post_transform(Links)
+    app.connect("doctree-resolved", lambda app, *page: (app.ways.link(*page), app.ways.lead_back(*page)))
     return {"parallel_read_safe": True, "parallel_write_safe": True}
