@@ -93,6 +93,7 @@ def test_the_first_page_lists_the_chapters_and_how_long_they_take():
     assert rows == expected, "book/index.md has a row for each chapter, with its minutes"
 
 
+@pytest.mark.slow
 def test_a_mistyped_chapter_is_answered_with_the_list():
     run = [sys.executable, ROOT / "book/execute.py", "standrad_losses"]
     said = subprocess.run(run, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True)
@@ -251,6 +252,7 @@ _ = axes.fill_between([0, {0}], [0, 1])
 """
 
 
+@pytest.mark.slow
 def test_a_figure_that_differs_fails_the_notebook(tmp_path):
     """Run as in the book: one notebook as it was stored, one with another figure, a blank one, and none at all."""
     made = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(DRAWS.format(1))])

@@ -10,11 +10,13 @@ import venv
 from pathlib import Path
 
 import nbformat
+import pytest
 
 ROOT = Path(__file__).parent.parent
 
 RUN = """
 import nbformat
+import pytest
 from nbclient import NotebookClient
 notebook = nbformat.read("chapter.ipynb", as_version=4)
 NotebookClient(notebook, record_timing=False, coalesce_streams=True).execute()
@@ -40,10 +42,11 @@ def clean_environment(folder):
     return python, site
 
 
+@pytest.mark.slow
 def test_a_chapter_runs_as_in_colab(tmp_path):
     source = tmp_path / "source"
     shutil.copytree(ROOT / "pairloss", source / "pairloss", ignore=shutil.ignore_patterns("__pycache__"))
-    for file in ("pyproject.toml", "setup.py", "README.md", "LICENSE"):
+    for file in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / file, source)
     build = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation"]
     subprocess.run([*build, "--wheel-dir", tmp_path, source], check=True)

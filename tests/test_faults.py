@@ -232,6 +232,7 @@ def test_a_function_that_scores_is_not_asked_for_ids_of_padding(name, kind, padd
             assert_close(outcomes[1], outcomes[0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CHOOSING)
 @pytest.mark.parametrize("k", [5, 8, 20])
 def test_a_function_that_scores_may_write_into_one_buffer(name, k):
@@ -744,6 +745,7 @@ def test_long_lists_have_a_tangent_in_forward_mode(name, grouped):
         assert_close(tangent(call, [scores], along), slope(call, [scores], along), rtol=1e-5, atol=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dynamic", [False, True])
 @pytest.mark.parametrize("options", [{}, {"at": 1}, {"reduction": "sum"}])
 def test_a_compiled_lambdarank_of_an_empty_list_is_0(options, dynamic):

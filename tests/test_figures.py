@@ -223,6 +223,7 @@ def framed(page, name, script_runs=True):
     return frame, told
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", figures.NAMES)
 def test_a_drag_and_a_key_change_what_the_figure_says(page, name):
     page.set_viewport_size({"width": 800, "height": 800})
@@ -252,6 +253,7 @@ def test_a_drag_and_a_key_change_what_the_figure_says(page, name):
     assert told == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", figures.NAMES)
 def test_the_still_picture_is_what_the_figure_starts_with(page, name):
     assert stills.still(page, name) == (figures._FILES / f"{name}.svg").read_text("utf-8"), "run python book/stills.py"

@@ -136,6 +136,7 @@ def test_a_small_batch(size):
     assert pairloss.in_batch_softmax_loss(torch.ones(1, 1)) == 0  # nobody to compare with
 
 
+@pytest.mark.slow
 def test_compiles_and_goes_through_grad_on_any_default_device():
     scores, log_q = batch()
     options = {"users": USERS, "items": ITEMS, "log_q": log_q, "temperature": 0.5}

@@ -41,6 +41,7 @@ def as_tensors(scores, labels, groups=None):
     return (*tensors, None if groups is None else tensor(groups, dtype=torch.int64))
 
 
+@pytest.mark.slow
 @every_choice
 @pytest.mark.parametrize("grouped", [False, True])
 @thorough
@@ -55,6 +56,7 @@ def test_equals_plain_loops(name, choice, grouped, data):
         assert_close(actual.item(), float(expected), **TOLERANCE)
 
 
+@pytest.mark.slow
 @every_choice
 @pytest.mark.parametrize("levels", [2, 3, 5])
 @pytest.mark.parametrize("grouped", [False, True])
@@ -87,6 +89,7 @@ EXTREMES = [float32(n) for n in (0, 0.3, 0.5, 0.7, 1, -1, 2, -0.25, 1e9, -1e9, 1
 EXTREMES += [math.inf, -math.inf, torch.finfo(torch.float32).max, torch.finfo(torch.float32).min]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("power", [1, 2])
 @pytest.mark.parametrize("reduction", ["mean", "sum"])
 @settings(max_examples=400)
@@ -312,6 +315,7 @@ def test_labels_of_every_dtype(name, dtype):
     assert_close(getattr(pairloss, name)(s, y.to(dtype)), getattr(pairloss, name)(s, y))
 
 
+@pytest.mark.slow
 @every_list_loss
 def test_transforms(name):
     loss = getattr(pairloss, name)
@@ -330,6 +334,7 @@ def test_transforms(name):
     assert torch.equal(s, before)
 
 
+@pytest.mark.slow
 def test_compiled_with_graded_labels_it_serves_lists_of_many_lengths():
     graphs = []
 

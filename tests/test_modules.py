@@ -44,6 +44,7 @@ def test_tables_are_buffers(name):
     assert {buffer.device.type for buffer in moved.buffers()} == {"meta"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PAIRS)
 def test_can_be_pickled_and_compiled(name):
     made = module(name, *tables("three").values())

@@ -32,6 +32,7 @@ def draw(seed, k, b):
     return torch.randint(-4, 5, (k, b), generator=generator) / 2, mask
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("masked", [False, True])
 @pytest.mark.parametrize("k", [1, 2, 7, 2**15 - 1, 2**15, 40_000])
 def test_first_violation_equals_a_loop(k, masked):
