@@ -9,17 +9,23 @@ import sys
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import pydata_sphinx_theme
 from bs4 import BeautifulSoup
 from sphinx.util.images import get_image_size
 
 import pairloss
 
-# FontAwesome (book.css draws the icons), what is fetched before it is needed, and a line that waits for no script.
-UNUSED = "[src*=fontawesome], [href*=fontawesome], [rel=preload], script:-soup-contains('OPTIONS.pagename')"
+ICON = re.compile(r'<(i|span) class="([^"]*\bfa-[a-z-]+[^"]*)"([^>]*)></\1>')
+DRAWING = re.compile(
+    r'"?([a-z0-9-]+)"?:\[(\d+),(\d+),\[[^]]*\],"[0-9a-f]+","([^"]+)"\]'
+)  # as FontAwesome's script has it
+# What is fetched before it is needed, and a line that waits for no script.
+UNUSED = "[rel=preload], script:-soup-contains('OPTIONS.pagename')"
+FONTAWESOME = "[src*=fontawesome], [href*=fontawesome]"
 MATHJAX = "script[src*=mathjax], script:-soup-contains('window.MathJax')"
 LOOKED_FOR = "main[role=main]", "article.bd-article", "[src*=fontawesome]", "link[href*='/theme.css']", "#search-input"
 # No page asks for them. Of 24 MB of MathJax the pages load 1 MB.
-UNSHIPPED = re.compile(r"/vendor/|/locales/|\.map$|macros\.html$|/mathjax/(?!tex-chtml\.js|.*/woff-v2/|input/tex/ext)")
+UNSHIPPED = re.compile(r"/locales/|\.map$|macros\.html$|/mathjax/(?!tex-chtml\.js|.*/woff-v2/|input/tex/ext)")
 # A page for 404 stands in for one at any depth: seen under another name, it finds its parts from the root of the site.
 ROOTED = "<script>location.pathname.endsWith('/404.html') || document.write('<base href=\"{}\">')</script>"
 LOST = (
@@ -54,18 +60,29 @@ def lighten(app, exception):
     if exception or app.builder.format != "html":
         return
     site, static, missing = Path(app.outdir), Path(app.outdir, "_static"), {*LOOKED_FOR}
-    icons = {
-        "fa-solid",
-        "fa-brands",
-        "fa-lg",
-        *re.findall(r"fa-[\w-]+(?= \{ --icon)", (static / "book.css").read_text()),
-    }
+    # The drawings of the icons stand in a script of 1.5 MB. The solid ones come last, and replace others.
+    scripts = sorted(
+        Path(pydata_sphinx_theme.__file__).parent.glob("theme/*/static/vendor/fontawesome/*/js/all.min.js")
+    )
+    drawings = {name: rest for script in scripts for name, *rest in DRAWING.findall(script.read_text("utf-8"))}
+
+    def drawn(icon):
+        _, words, rest = icon.groups()
+        names = {word.removeprefix("fa-") for word in words.split()} & drawings.keys()
+        if not names:
+            missing.add(words)
+            return icon[0]
+        width, height, outline = drawings[names.pop()]
+        box = f'viewBox="0 0 {width} {height}" aria-hidden="true"'
+        return f'<svg class="icon {words}" {box}{rest}><path fill="currentColor" d="{outline}"/></svg>'
+
     for path in site.rglob("*.html"):
-        html = path.read_text("utf-8")
+        html = ICON.sub(drawn, path.read_text("utf-8"))
         page = BeautifulSoup(html, "html.parser")
         missing -= {selector for selector in missing if page.select_one(selector)}
-        missing |= {*re.findall(r"\bfa-[\w-]+", " ".join(re.findall('<(?:i|span) class="([^"]*)"></', html)))} - icons
-        for element in page.select(UNUSED if page.select_one(".math") else f"{UNUSED}, {MATHJAX}"):
+        unused = UNUSED if page.select_one(".math") else f"{UNUSED}, {MATHJAX}"
+        # An icon that was not drawn is left to the script.
+        for element in page.select(unused if ICON.search(html) else f"{unused}, {FONTAWESOME}"):
             element.decompose()
         for link in page.select("link[href*='styles/theme.css']"):  # a file of one line, which fetches another
             link["href"] = link["href"].replace("styles/theme.css", "basic.css")
