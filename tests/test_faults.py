@@ -33,6 +33,8 @@ from tests.cases import (
     tables,
 )
 
+pytestmark = pytest.mark.slow
+
 INF = float("inf")
 CAN_SQUARE = [name for name in PAIRS if entry(name).squared is not None]
 GENRE = torch.arange(NUM_ITEMS) % 3
@@ -77,7 +79,6 @@ def settings():
 FREE = {"without a maximum": torch.export.Dim("size", min=2), "automatic": torch.export.Dim.AUTO}
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", PAIRS)
 @pytest.mark.parametrize("kind", ["none", "three"])
 @pytest.mark.parametrize("free", FREE)
@@ -110,7 +111,6 @@ EXPORTED = [
 ]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("name", "options", "dtype"), EXPORTED)
 @pytest.mark.parametrize("free", FREE)
 def test_a_loss_on_lists_exports_for_lists_of_every_length(name, options, dtype, free):
@@ -232,7 +232,6 @@ def test_a_function_that_scores_is_not_asked_for_ids_of_padding(name, kind, padd
             assert_close(outcomes[1], outcomes[0])
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", CHOOSING)
 @pytest.mark.parametrize("k", [5, 8, 20])
 def test_a_function_that_scores_may_write_into_one_buffer(name, k):
@@ -745,7 +744,6 @@ def test_long_lists_have_a_tangent_in_forward_mode(name, grouped):
         assert_close(tangent(call, [scores], along), slope(call, [scores], along), rtol=1e-5, atol=1e-9)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("dynamic", [False, True])
 @pytest.mark.parametrize("options", [{}, {"at": 1}, {"reduction": "sum"}])
 def test_a_compiled_lambdarank_of_an_empty_list_is_0(options, dynamic):

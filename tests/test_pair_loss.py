@@ -31,6 +31,8 @@ from tests.cases import (
     tables,
 )
 
+pytestmark = pytest.mark.slow
+
 REDUCTIONS = ("mean", "sum", "none")
 # Each loss with a name, and the words of its sentence: its options, its term and its choice.
 SENTENCES = [
@@ -134,7 +136,6 @@ def semi_hard(p, ns, ds):
     return oracles.log_bpr(p - ns[k], ds[k])
 
 
-@pytest.mark.slow
 @every_kind
 @pytest.mark.parametrize("which", subsets(["mask", "weights", "negative_mask"]))
 def test_choices_of_our_own_equal_plain_loops(kind, which):
@@ -295,7 +296,6 @@ def my_sum(positive, many, d):
     return (d * (many - positive).sigmoid()).sum(0)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("term", "choose"), [(my_term, easiest), (my_term, choose_semi_hard), (my_sum, None)])
 @pytest.mark.parametrize("kind", ["none", "three"])
 def test_a_sentence_of_the_caller_compiles_and_goes_through_transforms(term, choose, kind):
@@ -437,7 +437,6 @@ def scorer(shape, batch_first, vectors=None):
 every_shape = pytest.mark.parametrize("shape", [(9,), (3, 3), (3, 1, 3)])
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", MANY)
 @every_kind
 @every_shape

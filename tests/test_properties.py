@@ -8,6 +8,8 @@ from torch.testing import assert_close
 
 from tests.cases import ADAPTIVE, MANY, NUM_ITEMS, PAIRS, entry, function
 
+pytestmark = pytest.mark.slow
+
 TOLERANCE = {"rtol": 1e-10, "atol": 1e-10}
 
 
