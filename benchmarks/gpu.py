@@ -293,7 +293,7 @@ def chapter(name: str) -> str | None:
 
 def chapters() -> None:
     """Every chapter in a process of its own, several at once."""
-    wanted = ["lists", "training"] if SMALL else sorted(path.stem for path in CHAPTERS.glob("*.ipynb"))
+    wanted = ["lists"] if SMALL else sorted(path.stem for path in CHAPTERS.glob("*.ipynb"))
     threads = max((os.cpu_count() or 1) // len(wanted), 1)
 
     def run(name: str) -> tuple[str, str]:
