@@ -132,7 +132,7 @@ def checked(
         if counts is not None:  # ids of what does not count may be any number
             rows = hide(real, hide(counts, usable(rows)))
         items, rows = rows, _all_scores(score, rows, batch_first)
-    credit = Credit.of(positive_items, items, metadata, metadata_weights, counts, real) if metadata else None
+    credit = Credit.of(positive_items, items, metadata, metadata_weights, counts, real)
     return Batch(positive, rows, real, None, counts, computed_in(positive, rows), credit, reducer, score, items)
 
 

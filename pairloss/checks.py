@@ -166,10 +166,10 @@ def negatives(
         raise ValueError(f"negative_items was None; to score {name} by a function, give their ids, [K, B]")
     name = "negative_items" if are_ids else name
     (ids if are_ids else scores)(name, values)
-    if many and one and values.ndim == positive.ndim:  # a column [B, 1] was meant to meet a table
-        one = values.shape == positive.shape or positive.shape[-1:] != (1,)
-        many = not one
-    if one and not (many and values.ndim != positive.ndim):
+    alike = values.ndim == positive.ndim
+    if alike and positive.shape[-1:] == (1,):  # another shape beside a column [B, 1] was meant as a table
+        alike = values.shape == positive.shape
+    if one and (alike or not many):
         beside(name, values, positive, "positive_scores", positive.shape)
     else:
         columns(name, values, positive, batch_first=batch_first)

@@ -503,7 +503,7 @@ def _against_hardest(batch: Batch, hardest_by: HardestBy) -> Batch:
 def _chosen(batch: Batch, choose: Callable[..., Any]) -> Batch:
     """The batch against the negatives that ``choose`` takes. Our own choices are told more than the scores."""
     if choose is choose_hardest:
-        return batch.against(highest(batch.negative, batch.real))
+        return _against_hardest(batch, "score")
     if choose is choose_semi_hard:
         return batch.against(semi_hard(batch.positive, batch.negative, batch.real))
     if choose is choose_first_violation:
