@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.masked import MaskedTensor
 
-from pairloss.tensors import FLOATS, INTEGERS, REAL, dense, extremes, readable, usable
+from pairloss.tensors import FLOATS, INTEGERS, REAL, dense, extremes, read, readable, usable
 
 MOST = 2**63 - 1  # what an int64 can hold
 MOST_FLOAT = torch.finfo(torch.float64).max
@@ -106,10 +106,7 @@ def within(subject: str, values: Tensor, number: int, of: str = "") -> None:
 
 def true(condition: Tensor) -> bool:
     """Whether ``condition`` can be read and is true."""
-    try:
-        return bool(condition)
-    except RuntimeError:  # inside vmap a value cannot be read
-        return False
+    return bool(read(condition))
 
 
 def sequence(name: str, rows: Sequence[Any]) -> None:

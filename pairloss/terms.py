@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from pairloss.tensors import extremes
+from pairloss.tensors import largest
 
 PairTerm = Callable[[Tensor, Tensor, Tensor | float], Tensor]
 
@@ -51,7 +51,8 @@ def softmax(positive: Tensor, many: Tensor, d: Tensor | float, temperature: floa
     # constant here: what moves it moves the sum below by as much.
     highest = many.detach().amax(0)
     below = many - highest.clamp(ends.min, ends.max)
-    if not (seen := extremes(highest)) or not seen[1] < torch.inf:
+    top = largest(highest)
+    if top is None or not top < torch.inf:
         below = below.clamp(max=0)  # from an infinite score no gradient may be NaN
     below = below / temperature if temperature != 1 else below
     total = below.exp().sum(0).clamp(min=ends.tiny).log()
