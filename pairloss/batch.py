@@ -105,7 +105,8 @@ def checked(
 
         def score(ids: Tensor) -> Tensor:
             found = negatives(ids)
-            checks.scored(kind.name, found, ids)
+            checks.scores(f"{kind.name}(ids)", found)
+            checks.beside(f"{kind.name}(ids)", found, ids, "ids", ids.shape)
             return found
 
         given = items

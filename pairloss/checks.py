@@ -7,6 +7,7 @@ nothing waits for a check.
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from numbers import Integral, Real
 from typing import Any
 
@@ -24,38 +25,24 @@ def tensor(name: str, value: Any, kind: str, dtypes: Sequence[torch.dtype], othe
     """``value`` is a dense tensor of one of ``dtypes``. The message says what ``other`` type it could have."""
     if not isinstance(value, Tensor):
         raise TypeError(f"{name} must be a torch.Tensor{other}, got {type(value).__name__}")
-    if isinstance(value, MaskedTensor):
-        raise TypeError(f"{name} must be a dense tensor, got a MaskedTensor; give its data, and its mask by mask=")
     if not dense(value):
-        raise TypeError(f"{name} must be a dense tensor, got {'a nested one' if value.is_nested else value.layout}")
+        masked = isinstance(value, MaskedTensor)
+        form = "a MaskedTensor" if masked else "a nested one" if value.is_nested else value.layout
+        raise TypeError(f"{name} must be a dense tensor, got {form}{'; give its data, and mask=' if masked else ''}")
     if value.dtype not in dtypes:
         raise TypeError(f"{name} must be {kind}, got {value.dtype}")
 
 
-def scores(name: str, value: Any, other: str = "") -> None:
-    """``value`` is a floating tensor."""
-    tensor(name, value, "floating (float16, bfloat16, float32 or float64)", FLOATS, other)
-
-
-def ids(name: str, value: Any) -> None:
-    """``value`` is an integer tensor."""
-    tensor(name, value, "integer ids", INTEGERS)
-
-
-def bools(name: str, value: Any) -> None:
-    """``value`` is a bool tensor."""
-    tensor(name, value, "bool", [torch.bool])
-
-
-def reals(name: str, value: Any) -> None:
-    """``value`` is a tensor of real numbers or bool."""
-    tensor(name, value, "real numbers or bool", REAL)
+scores = partial(tensor, kind="floating (float16, bfloat16, float32 or float64)", dtypes=FLOATS)
+ids = partial(tensor, kind="integer ids", dtypes=INTEGERS)
+bools = partial(tensor, kind="bool", dtypes=(torch.bool,))
+reals = partial(tensor, kind="real numbers or bool", dtypes=REAL)
 
 
 def optional(
     name: str, value: Any, kind: Callable[[str, Any], None], other: Tensor, other_name: str, shape: Sequence[int]
 ) -> None:
-    """``value`` is None, or of the ``kind`` that one of the checks above asks for and beside ``other``."""
+    """``value`` is None, or of one of the kinds above and ``beside`` another tensor."""
     if value is not None:
         kind(name, value)
         beside(name, value, other, other_name, shape)
@@ -73,9 +60,8 @@ def beside(name: str, value: Tensor, other: Tensor, other_name: str, shape: Sequ
 
 def _same_device(name: str, value: Tensor, other_name: str, other: Tensor) -> None:
     if value.device != other.device:
-        raise ValueError(
-            f"{name} is on {value.device} but {other_name} on {other.device}; move one to the other's device"
-        )
+        devices = f"{value.device} but {other_name} on {other.device}"
+        raise ValueError(f"{name} is on {devices}; move one to the other's device")
 
 
 def _hint(name: str, got: list[int], expected: list[int]) -> str:
@@ -111,13 +97,13 @@ def true(condition: Tensor) -> bool:
 
 def sequence(name: str, rows: Sequence[Any]) -> None:
     """``rows`` are K tensors of scores [B], of one shape and on one device, K ≥ 1."""
-    for k, row in enumerate(rows):
-        scores(f"{name}[{k}]", row)
-        if row.shape != rows[0].shape or row.device != rows[0].device:
-            shapes = [f"{list(row.shape)} on {row.device}" for row in rows if isinstance(row, Tensor)]
-            raise ValueError(f"{name} holds {', '.join(shapes)}; expected K tensors of one shape on one device")
     if not rows:
         raise ValueError(f"{name} is empty; expected K tensors [B] with K of at least 1")
+    for k, row in enumerate(rows):
+        scores(f"{name}[{k}]", row)
+    forms = [f"{list(row.shape)} on {row.device}" for row in rows]
+    if any(form != forms[0] for form in forms):
+        raise ValueError(f"{name} holds {', '.join(forms)}; expected K tensors of one shape on one device")
 
 
 def rows(name: str, many: Tensor, batch_first: bool = False) -> None:
@@ -132,26 +118,19 @@ def columns(
 ) -> None:
     """``many`` is [K, B], or [B, K] with ``batch_first``, K ≥ 1, for ``positive`` [B]."""
     rows(name, many, batch_first)
-
-    def table(k: Any) -> "list[Any]":  # in quotes for torch 2.6, which cannot trace the type
-        return [*positive.shape, k] if batch_first else [k, *positive.shape]
-
-    if many.ndim == positive.ndim:  # asked first: torch.export would remember whether K equalled B
-        hint = ""
-        if positive.ndim == 2 and positive.shape[1] == 1:
-            hint = f". For [B, 1] and [K, B] use {positive_name}.squeeze(-1)"
-            hint += f". For [B, 1] and [B, K] use {positive_name}.squeeze(-1) and batch_first=True, or {name}.T"
-        wanted = ", ".join(map(str, table("K")))
+    got, pairs = list(many.shape), list(positive.shape)
+    if len(got) == len(pairs):  # asked first: torch.export would remember whether K equalled B
+        form = ", ".join(map(str, [*pairs, "K"] if batch_first else ["K", *pairs]))
+        column = len(pairs) == 2 and pairs[1] == 1
+        hint = f". For [B, 1] use {positive_name}.squeeze(-1), and with [B, K] batch_first=True" if column else ""
         raise ValueError(
-            f"{name} has shape {list(many.shape)} beside {positive_name} {list(positive.shape)}; "
-            f"expected [{wanted}], K negatives for each positive{hint}"
+            f"{name} has shape {got} beside {positive_name} {pairs}; "
+            f"expected [{form}], K negatives for each positive{hint}"
         )
-    ends = many.shape[:-1], many.shape[1:]
-    rest, other = ends if batch_first else ends[::-1]
-    if rest != positive.shape:
-        transposed = many.ndim == 2 and other == positive.shape
-        expected = many.shape[::-1] if transposed else table(many.shape[-1 if batch_first else 0])
-        beside(name, many, positive, positive_name, expected)
+    rest, other = (got[:-1], got[1:]) if batch_first else (got[1:], got[:-1])
+    if rest != pairs:
+        expected = [*pairs, got[-1]] if batch_first else [got[0], *pairs]
+        beside(name, many, positive, positive_name, got[::-1] if len(got) == 2 and other == pairs else expected)
     _same_device(name, many, positive_name, positive)
 
 
@@ -179,12 +158,6 @@ def no_function(name: str, many: Any) -> None:
             f"{name} was a function; expected scores, [K, B]: every negative has a gradient here, so "
             "scoring all of them without gradients first would save nothing"
         )
-
-
-def scored(name: str, found: Any, items: Tensor) -> None:
-    """``found`` is what a scoring function made of ``items``: floating, one for each."""
-    scores(f"{name}(ids)", found)
-    beside(f"{name}(ids)", found, items, "ids", items.shape)
 
 
 def of_the_term(loss: Any, positive: Tensor, negative: Tensor) -> None:
@@ -217,15 +190,6 @@ def of_the_choice(index: Any, many: Tensor) -> None:
         )
     _same_device("what choose returned", index, "the negatives", many)
     within("choose returned rows", index, many.shape[0])
-
-
-def chosen(table: Any, index: Any, batch_first: bool) -> None:
-    """``index`` [B] names a row of ``table`` [K, B] in each column."""
-    reals("rows", table)
-    rows("rows", table, batch_first)
-    ids("index", index)
-    beside("index", index, table, "rows", table.shape[:-1] if batch_first else table.shape[1:])
-    within("index holds rows", index, table.shape[-1 if batch_first else 0])
 
 
 def mask_and_weights(mask: Any, weights: Any, positive: Tensor) -> None:
@@ -273,8 +237,6 @@ def function(name: str, value: Any) -> None:
 
 def metadata(tables: Any, weights: Any) -> None:
     """``tables`` and ``weights`` have the same keys; tables share N, weights are ≥ 0 and sum to at most 1."""
-    if tables is None and weights is None:
-        return
     for name, value in (("metadata", tables), ("metadata_weights", weights)):
         if value is not None and not isinstance(value, dict):
             raise TypeError(f"{name} must be a dict, got {type(value).__name__}")
@@ -291,9 +253,8 @@ def metadata(tables: Any, weights: Any) -> None:
     total = sum(map(float, weights.values()))
     if total > 1 + 1e-6:  # three times float32(1/3) is a little above 1
         raise ValueError(f"sum of metadata weights was {total}, must be <=1")
-    length = None
     for name, table in tables.items():
-        tensor(f"metadata[{name!r}]", table, "numbers or bool", REAL)
+        reals(f"metadata[{name!r}]", table)
         if table.ndim not in (1, 2):
             raise ValueError(f"metadata[{name!r}] has shape {list(table.shape)}; expected [N], [N, 1] or [N, C]")
         multi_hot = table.ndim == 2 and table.shape[1] > 1 and table.dtype != torch.bool
@@ -302,12 +263,12 @@ def metadata(tables: Any, weights: Any) -> None:
                 f"metadata[{name!r}] of shape {list(table.shape)} holds other numbers than 0 and 1; a table [N, C] has "
                 "a column for each label, 1 where the item has it. Codes are [N]; embeddings are no labels"
             )
-        if length not in (None, table.shape[0]):
+        length = len(next(iter(tables.values())))
+        if len(table) != length:
             raise ValueError(
-                f"metadata[{name!r}] has {table.shape[0]} rows and another table {length}; "
+                f"metadata[{name!r}] has {len(table)} rows and another table {length}; "
                 "expected one row per item in every table"
             )
-        length = table.shape[0]
 
 
 def item_ids(positive: Any, negative: Any, needed: bool) -> None:
@@ -317,15 +278,6 @@ def item_ids(positive: Any, negative: Any, needed: bool) -> None:
             ids(name, value)
         elif needed:
             raise ValueError(f"{name} was None; metadata needs the ids of both items of each pair")
-
-
-def two_sides(positive: Any, negative: Any, batch_first: bool) -> None:
-    """Ids of positives and negatives, of one shape or with K negatives for each positive."""
-    item_ids(positive, negative, needed=True)
-    if negative.ndim == positive.ndim + 1:
-        columns("negative_items", negative, positive, "positive_items", batch_first)
-    else:
-        beside("negative_items", negative, positive, "positive_items", positive.shape)
 
 
 def rows_of_tables(positive: Tensor, negative: Tensor, tables: dict[str, Tensor]) -> None:
@@ -342,23 +294,13 @@ def rows_of_tables(positive: Tensor, negative: Tensor, tables: dict[str, Tensor]
     within("negative_items holds ids", negative, table.shape[0], ", the rows of the metadata")
 
 
-def ids_of(name: str, value: Any, number: int) -> None:
-    """``value`` [n] are integers from 0 to ``number`` - 1."""
-    ids(name, value)
-    if value.ndim != 1:
-        raise ValueError(f"{name} has shape {list(value.shape)}; expected one dimension, [n]")
-    within(f"{name} holds ids", value, number)
-
-
 def only_values(name: str, values: Tensor, allowed: tuple[int, ...]) -> None:
     """``values`` holds nothing but the numbers in ``allowed``, as far as it can be read."""
     if readable(values):
-        # In int64: a uint8 of 255 would pass as -1.
-        values = values if values.is_floating_point() else values.long()
-        others = torch.stack([values != value for value in allowed]).all(0)
+        wide = values.double()  # a uint8 of 255 would pass as -1
+        others = torch.stack([wide != value for value in allowed]).all(0)
         if true(others.any()):
-            other = values[others].reshape(-1)[0].item()
-            raise ValueError(f"{name} holds {other:g}; expected only {', '.join(map(str, allowed))}")
+            raise ValueError(f"{name} holds {wide[others][0].item():g}; expected only {', '.join(map(str, allowed))}")
 
 
 def none_below_0(name: str, values: Tensor) -> None:
@@ -383,38 +325,34 @@ def listed(values: Any, labels: Any, groups: Any) -> None:
     reals("labels", labels)
     beside("labels", labels, values, "scores", values.shape)
     if ends := _outside(labels, 0, MOST_FLOAT):
-        if math.isnan(ends[0]):
-            raise ValueError("labels hold NaN; expected numbers of at least 0")
         if ends[0] < 0:
             raise ValueError(f"labels go down to {ends[0]:g}; expected none below 0")
-        raise ValueError("labels go up to inf; expected finite numbers")
+        raise ValueError(f"labels go up to {ends[1]:g}; expected finite numbers")
     optional("groups", groups, ids, values, "scores", values.shape)
 
 
 def number(name: str, value: Any, above_0: bool = False, at_most: float = math.inf, of_a_tensor: str = "") -> None:
     """``value`` is a finite number, at least 0 or above 0, and at most ``at_most``."""
-    if not isinstance(value, Real) or isinstance(value, bool):
-        hint = of_a_tensor if isinstance(value, Tensor) else ""
-        raise TypeError(f"{name} must be a float, got {type(value).__name__}{hint}")
+    _is_a(Real, "a float", name, value, of_a_tensor)
     plain = int(value) if isinstance(value, Integral) else float(value)  # an int may be beyond every float
     if not 0 <= plain <= min(at_most, MOST_FLOAT) or (above_0 and plain == 0):
-        bound = f"{'above' if above_0 else 'of at least'} 0{_and_at_most(at_most)}"
+        bound = "" if at_most == math.inf else f" and at most {at_most}"
+        bound = f"{'above' if above_0 else 'of at least'} 0{bound}"
         raise ValueError(f"{name} was {_short(value)}; expected a finite number {bound}")
 
 
 def count(name: str, value: Any, at_least: int, at_most: int = MOST, of_a_tensor: str = "") -> None:
     """``value`` is an int from ``at_least`` to ``at_most``."""
-    if not isinstance(value, (Integral, torch.SymInt)) or isinstance(value, bool):
-        hint = of_a_tensor if isinstance(value, Tensor) else ""
-        raise TypeError(f"{name} must be an int, got {type(value).__name__}{hint}")
-    plain = value if isinstance(value, torch.SymInt) else int(value)
-    if not at_least <= plain <= at_most:
-        bound = _and_at_most(at_most) if plain > at_most or at_most < MOST else ""
+    _is_a((Integral, torch.SymInt), "an int", name, value, of_a_tensor)
+    if not at_least <= value <= at_most:
+        bound = f" and at most {at_most}" if value > at_most or at_most < MOST else ""
         raise ValueError(f"{name} was {_short(value)}; expected at least {at_least}{bound}")
 
 
-def _and_at_most(bound: float) -> str:
-    return "" if bound == math.inf else f" and at most {bound}"
+def _is_a(kind: Any, words: str, name: str, value: Any, of_a_tensor: str) -> None:
+    if not isinstance(value, kind) or isinstance(value, bool):
+        hint = of_a_tensor if isinstance(value, Tensor) else ""
+        raise TypeError(f"{name} must be {words}, got {type(value).__name__}{hint}")
 
 
 def _short(value: Any) -> str:
@@ -437,24 +375,21 @@ def in_batch(values: Any, users: Any, items: Any, log_q: Any, mask: Any, tables:
     if items is None and tables:
         raise ValueError("items was None; metadata needs the ids of the items in all columns")
     if log_q is not None and (ends := _outside(log_q, -MOST_FLOAT, 0)):
-        text = "expected logs of probabilities, finite and at most 0"
-        raise ValueError(f"log_q goes from {ends[0]:g} to {ends[1]:g}; {text}")
+        logs = "logs of probabilities, finite and at most 0"
+        raise ValueError(f"log_q goes from {ends[0]:g} to {ends[1]:g}; expected {logs}")
 
 
 def sampling(users: Any, interactions: Any, num_negatives: Any, weights: Any) -> None:
     """``users`` [B] are rows of ``interactions`` [U, N]; ``num_negatives`` is at least 1, ``weights`` are [N]."""
     ids("positive_users", users)
     if not isinstance(interactions, Tensor):
-        raise TypeError(
-            f"interactions must be a torch.Tensor or pairloss.Interactions, got {type(interactions).__name__}"
-        )
+        got = type(interactions).__name__
+        raise TypeError(f"interactions must be a torch.Tensor or pairloss.Interactions, got {got}")
     if interactions.is_nested or interactions.layout not in (torch.strided, torch.sparse_coo, torch.sparse_csr):
         layout = "a nested tensor" if interactions.is_nested else interactions.layout
         raise TypeError(f"interactions must be dense, sparse COO or sparse CSR, got {layout}")
-    if interactions.is_sparse and interactions.dense_dim():
-        raise ValueError(
-            f"interactions has {interactions.dense_dim()} dense dimensions; expected none, which to_sparse() gives"
-        )
+    if interactions.is_sparse and (dense_dims := interactions.dense_dim()):
+        raise ValueError(f"interactions has {dense_dims} dense dimensions; expected none, which to_sparse() gives")
     if interactions.dtype not in REAL:
         raise TypeError(f"interactions must be real numbers or bool, got {interactions.dtype}")
     if users.ndim != 1 or interactions.ndim != 2:
@@ -464,8 +399,8 @@ def sampling(users: Any, interactions: Any, num_negatives: Any, weights: Any) ->
         )
     _same_device("interactions", interactions, "positive_users", users)
     count("num_negatives", num_negatives, 1)
-    is_dense = interactions.layout == torch.strided
-    if is_dense and interactions.is_floating_point() and readable(interactions) and true(interactions.isnan().any()):
+    floats = interactions.layout == torch.strided and interactions.is_floating_point()
+    if floats and readable(interactions) and true(interactions.isnan().any()):
         raise ValueError("interactions holds NaN; expected 0 where there was none and another number where there was")
     within("positive_users holds ids", users, interactions.shape[0], ", the rows of interactions")
     if weights is not None:
@@ -488,7 +423,7 @@ def not_everything(users: Tensor, left: Tensor) -> None:
 def ranking(values: Any, tables: dict[str, Tensor]) -> Tensor:
     """``values`` are a function or scores, [U, N], and all ``tables`` are [U, N]. One of the tensors comes back."""
     if not callable(values):
-        scores("scores", values, " or a function from user ids to scores")
+        scores("scores", values, other=" or a function from user ids to scores")
         tables = {"scores": values, **tables}
     elif not tables:
         raise ValueError("exclude was None; to rank by a function, give what to exclude, [U, N], for its shape")

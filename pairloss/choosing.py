@@ -31,7 +31,11 @@ def take_negatives(rows: Tensor, index: Tensor, *, batch_first: bool = False) ->
     tensor([3.0000, 0.5000])
     """
     checks.flag("batch_first", batch_first)
-    checks.chosen(rows, index, batch_first)
+    checks.reals("rows", rows)
+    checks.rows("rows", rows, batch_first)
+    checks.ids("index", index)
+    checks.beside("index", index, rows, "rows", rows.shape[:-1] if batch_first else rows.shape[1:])
+    checks.within("index holds rows", index, rows.shape[-1 if batch_first else 0])
     return at(rows_first(usable(rows), batch_first), index.long())
 
 

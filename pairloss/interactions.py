@@ -48,9 +48,13 @@ class Interactions:
     def __post_init__(self) -> None:
         checks.count("num_users", self.num_users, 0)
         checks.count("num_items", self.num_items, 0)
-        checks.ids_of("users", self.users, self.num_users)
-        checks.ids_of("items", self.items, self.num_items)
-        checks.beside("items", self.items, self.users, "users", [len(self.users)])
+        checks.ids("users", self.users)
+        if self.users.ndim != 1:
+            raise ValueError(f"users has shape {list(self.users.shape)}; expected one dimension, [n]")
+        checks.ids("items", self.items)
+        checks.beside("items", self.items, self.users, "users", self.users.shape)
+        checks.within("users holds ids", self.users, self.num_users)
+        checks.within("items holds ids", self.items, self.num_items)
         if self.num_users * self.num_items > checks.MOST:
             raise ValueError(
                 f"num_users was {self.num_users} and num_items {self.num_items}; their table is too large, expected at "

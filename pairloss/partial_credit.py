@@ -53,7 +53,11 @@ def ideal_difference_from_metadata(
     """
     checks.flag("batch_first", batch_first)
     checks.metadata(metadata, metadata_weights)
-    checks.two_sides(positive_items, negative_items, batch_first)
+    checks.item_ids(positive_items, negative_items, needed=True)
+    if negative_items.ndim == positive_items.ndim + 1:
+        checks.columns("negative_items", negative_items, positive_items, "positive_items", batch_first)
+    else:
+        checks.beside("negative_items", negative_items, positive_items, "positive_items", positive_items.shape)
     batch_first = batch_first and negative_items.ndim > positive_items.ndim
     positive_items, negative_items = usable(positive_items), rows_first(usable(negative_items), batch_first)
     checks.rows_of_tables(positive_items, negative_items, metadata)
