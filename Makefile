@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN = .venv/bin
 PYTHONS = 3.11 3.12 3.13 3.14
 
-.PHONY: help book test test-all coverage gpu digits dist rehearse test-oldest mutants notebooks stills lint bench pages guide claims peers constraints repository stale clean
+.PHONY: help book test test-all coverage gpu digits dist rehearse test-oldest mutants notebooks stills lint bench pages guide claims study constraints repository stale clean
 
 help: ## List the tasks
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="	" read -r task does; do printf '  make %-12s%s\n' "$$task" "$$does"; done
@@ -83,13 +83,13 @@ guide: .venv/ready ## Try every loss in every world and write the page "Which lo
 claims: .venv/ready ## Judge what the chapters say of one loss beside another, each tuned, on fresh worlds (half an hour)
 	$(BIN)/python benchmarks/claims.py
 
-peers: export OMP_NUM_THREADS = 1
-peers: export OPENBLAS_NUM_THREADS = 1
-peers: ## Compare with implicit, LightFM and EASE, installed in .venv-peers (an hour; ARCHIVES="ml-100k.zip hetrec2011-lastfm-2k.zip")
-	$(PYTHON) -m venv .venv-peers
-	.venv-peers/bin/python -m pip install --quiet --constraint constraints.txt --editable ".[book,peers]"
-	.venv-peers/bin/python benchmarks/peers.py $(ARCHIVES)
-	.venv-peers/bin/python benchmarks/epochs.py
+study: export OMP_NUM_THREADS = 1
+study: export OPENBLAS_NUM_THREADS = 1
+study: ## Try losses and other recommenders on data of people (QUESTION=losses for one question of four; hours)
+	$(PYTHON) -m venv .venv-study
+	.venv-study/bin/python -m pip install --quiet --constraint constraints.txt --editable ".[book,study]"
+	cd benchmarks && ../.venv-study/bin/python -m study $(QUESTION)
+	.venv-study/bin/python benchmarks/epochs.py
 
 constraints: .venv/ready ## Write constraints.txt from what is installed
 	{ head -n 1 constraints.txt; $(BIN)/python -m pip freeze --all --exclude-editable --exclude pip | sed 's/+cpu$$//' | \

@@ -68,22 +68,32 @@ def write(name: str, rows: Sequence[Row]) -> None:
     new.replace(path)
 
 
-def fill(name: str, jobs: Iterable[Row], work: Callable[[Row], Row], processes: int | None = None) -> list[Row]:
-    """Run the jobs that the table lacks, each on one thread, and give all its rows, in the order of the jobs."""
+def words(values: Iterable[Any], digits: int | None = None) -> str:
+    return " ".join(f"{value}" if digits is None else f"{value:.{digits}f}" for value in values)
+
+
+def numbers(cell: str) -> list[float]:
+    return [float(word) for word in cell.split()]
+
+
+def fill(
+    name: str, jobs: Iterable[Row], work: Callable[[Row], Row], processes: int | None = None, only: Iterable[Row] = ()
+) -> list[Row]:
+    """Run the jobs that the table lacks, or ``only`` some of them, each on one thread, and give all rows in order."""
     from tqdm import tqdm
 
-    jobs = list(jobs)
-    keys = list(jobs[0])
+    jobs = {tuple(job.values()): job for job in jobs}
+    keys = list(next(iter(jobs.values())))
+    wanted = [tuple(job.values()) for job in only] or list(jobs)
     done = {tuple(row[key] for key in keys): row for row in read(name)}
-    missing = [job for job in jobs if tuple(job.values()) not in done]
-    order = {tuple(job.values()): place for place, job in enumerate(jobs)}
+    missing = [jobs[job] for job in dict.fromkeys(wanted) if job not in done]
     if missing:
         context = multiprocessing.get_context("spawn")
         with context.Pool(processes or os.cpu_count(), torch.set_num_threads, (1,)) as pool:
             for row in tqdm(pool.imap_unordered(work, missing), name, total=len(missing)):
                 done[tuple(row[key] for key in keys)] = row
-                write(name, [done[key] for key in sorted(done.keys() & order.keys(), key=order.__getitem__)])
-    return [done[key] for key in order]
+                write(name, [done[job] for job in jobs if job in done])
+    return [done[job] for job in jobs if job in done]
 
 
 def interval(differences: Tensor, draws: int = 4_000) -> tuple[float, float, float]:

@@ -331,7 +331,7 @@ def test_conda_and_pip_say_the_same():
     assert python.startswith("python=3.11")
     # What pip installs is what pyproject.toml says, under the same constraints as in the Makefile.
     assert from_pip == {"pip": ["--constraint constraints.txt", "--editable .[book,test]"]}
-    assert set(PROJECT["optional-dependencies"]) == {"book", "test", "peers"}
+    assert set(PROJECT["optional-dependencies"]) == {"book", "test", "study"}
     assert '--constraint constraints.txt --editable ".[book,test]"' in (ROOT / "Makefile").read_text()
     pythons = re.search(r"^PYTHONS = (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE).group(1).split()
     assert python.removeprefix("python=") in pythons
@@ -354,10 +354,10 @@ def test_whatever_is_installed_is_pinned():
         *PROJECT["dependencies"],
         *(r for extra in ("book", "test") for r in PROJECT["optional-dependencies"][extra]),
     ]
-    # The peers are never installed beside the tests, and pin themselves.
-    peers = PROJECT["optional-dependencies"]["peers"]
-    assert all(re.fullmatch(r"[\w-]+==[\d.]+", requirement) for requirement in peers)
-    assert not {named(requirement.split("==")[0]) for requirement in peers} & (pinned | installed)
+    # What the study compares with is never installed beside the tests, and pins itself.
+    study = PROJECT["optional-dependencies"]["study"]
+    assert all(re.fullmatch(r"[\w-]+==[\d.]+", requirement) for requirement in study)
+    assert not {named(requirement.split("==")[0]) for requirement in study} & (pinned | installed)
     for requirement in requirements:
         name, floor = re.match(r"([\w-]+)(?:>=|==)([\d.]+)", requirement).groups()
         assert named(name) in pinned

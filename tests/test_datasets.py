@@ -25,12 +25,13 @@ def check_structure(films):
         assert max(films.users) < films.num_users
         assert min(films.items) >= 0
         assert max(films.items) < films.num_items
-    assert films.genres.shape == (len(films.titles), len(films.genre_names))
+    assert films.genres.shape == (films.num_items, len(films.genre_names))
+    assert films.titles is None or len(films.titles) == films.num_items
     assert films.genres.dtype == torch.bool
     if films.times is not None:
         assert films.times.shape == films.users.shape
         assert films.times.dtype == torch.int64
-    assert all(isinstance(text, str) for text in (films.name, *films.titles, *films.genre_names))
+    assert all(isinstance(text, str) for text in (films.name, *(films.titles or []), *films.genre_names))
 
 
 # --- the generated set ------------------------------------------------------------------------------------
@@ -227,6 +228,12 @@ LASTFM = {
         for row in "6\t9\t11 21\t9\t11 6\t7\t11 40\t2\t4 6\t1\t3 6\t6\t8 21\t2\t3 6\t6\t3".split(" ")
     ),
 }
+SPLIT = {
+    "user_list.tsv": "user_orgid\tuser_procid\nx\t0\ny\t1\nz\t2\n",
+    "item_list.tsv": "item_orgid\titem_procid\na\t0\nb\t1\n",
+    "train.tsv": "user_procid\titem_procid\n0\t1\n2\t0\n0\t0\n",
+    "test.tsv": "user_procid\titem_procid\n1\t1\n",
+}
 SETS = {
     "MOVIELENS": (MOVIELENS, datasets.movielens_100k, datasets.read_movielens_100k),
     "LASTFM": (LASTFM, datasets.lastfm_2k, datasets.read_lastfm_2k),
@@ -242,11 +249,40 @@ def small(tmp_path, monkeypatch):
         with zipfile.ZipFile(path, "w") as opened:
             for member, text in (SETS[name][0] | dict(changes)).items():
                 opened.writestr(member, text.encode("utf-8" if member == "artists.dat" else "latin-1"))
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
-        monkeypatch.setattr(published, name, getattr(published, name)._replace(sha256=digest))
+        monkeypatch.setattr(published, name, getattr(published, name)._replace(sha256=digest_of(path)))
         return path
 
     return write
+
+
+def digest_of(path):
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_reads_libraries_and_their_tags(tmp_path, monkeypatch):
+    for name, text in {"LIBRARIES": "2 1 0\n0\n3 2 1 1\n", "TAGS": "2 7 4\n1 4\n0\n3 9 7 4\n"}.items():
+        file = getattr(published, name)
+        (tmp_path / file.name).write_text(text)
+        monkeypatch.setattr(published, name, file._replace(sha256=digest_of(tmp_path / file.name)))
+    articles = datasets.citeulike_a(tmp_path, most_tags=2)
+    check_structure(articles)
+    assert (articles.num_users, articles.num_items, articles.name) == (3, 4, "citeulike-a")
+    assert list(zip(articles.users.tolist(), articles.items.tolist(), strict=True)) == [(0, 0), (0, 1), (2, 1), (2, 2)]
+    assert articles.genre_names == ["tag 4", "tag 7"]
+    assert articles.genres.int().tolist() == [[1, 1], [1, 0], [0, 0], [1, 1]]
+
+
+def test_reads_a_public_split(tmp_path, monkeypatch):
+    file = published.SPLITS["gowalla"]
+    with zipfile.ZipFile(tmp_path / file.name, "w") as opened:
+        for member, text in SPLIT.items():
+            opened.writestr(member, text)
+    monkeypatch.setitem(published.SPLITS, "gowalla", file._replace(sha256=digest_of(tmp_path / file.name)))
+    train, test = datasets.public_split("gowalla", tmp_path)
+    assert train.matrix.to_dense().tolist() == [[1, 1], [0, 0], [1, 0]]
+    assert test.matrix.to_dense().tolist() == [[0, 0], [0, 1], [0, 0]]
+    with pytest.raises(ValueError, match="name was 'health'; expected"):
+        datasets.public_split("health", tmp_path)
 
 
 def test_reads_films_whose_ids_have_gaps(small, tmp_path):
@@ -330,7 +366,9 @@ def server(monkeypatch):
 
     served = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     threading.Thread(target=served.serve_forever, daemon=True).start()
-    monkeypatch.setattr(published, "FOLDER", f"http://127.0.0.1:{served.server_address[1]}")
+    for name in SETS:
+        address = f"http://127.0.0.1:{served.server_address[1]}"
+        monkeypatch.setattr(published, name, getattr(published, name)._replace(address=address))
     yield Handler
     served.shutdown()
     served.server_close()
@@ -362,8 +400,9 @@ def test_a_download_that_fails_leaves_nothing_and_says_what_to_do(name, small, s
         with pytest.raises(ConnectionError, match=r"invalid hash value .*copy the file .*generate\(\)"):
             load(tmp_path / "cache")
         assert list((tmp_path / "cache").iterdir()) == []
-    monkeypatch.setattr(published, "FOLDER", "http://127.0.0.1:9")  # nobody listens there
-    with pytest.raises(ConnectionError, match=r"cannot download http://127\.0\.0\.1:9/.*by hand"):
+    nobody = getattr(published, name)._replace(address="http://127.0.0.1:9")
+    monkeypatch.setattr(published, name, nobody)
+    with pytest.raises(ConnectionError, match=r"cannot download http://127\.0\.0\.1:9 .*by hand"):
         load(tmp_path / "cache")
     for wrong, error in (({"minimum_rating": 0}, ValueError), ({"minimum_rating": "4"}, TypeError)):
         with pytest.raises(error, match="minimum_rating"):
@@ -373,6 +412,7 @@ def test_a_download_that_fails_leaves_nothing_and_says_what_to_do(name, small, s
     assert not (tmp_path / "never").exists()
 
 
-def test_the_real_address_is_encrypted():
-    assert published.FOLDER.startswith("https://")
-    assert all(len(archive.sha256) == 64 for archive in (published.MOVIELENS, published.LASTFM))
+def test_the_real_addresses_are_encrypted():
+    files = [published.MOVIELENS, published.LASTFM, published.LIBRARIES, published.TAGS, *published.SPLITS.values()]
+    assert all(file.address.startswith("https://") and len(file.sha256) == 64 for file in files)
+    assert len({file.name for file in files}) == len(files)

@@ -87,8 +87,6 @@ def test_the_chapter_quotes_the_epochs(said):
     rows = {(row["loop"], row["dimension"]): round(float(row["ratio"]), 1) for row in read("epochs")}
     assert said["BESIDE"] == {loop: (rows[loop, "16"], rows[loop, "64"]) for loop in said["BESIDE"]}
     assert said["NDCG"] == {row["loop"]: row["ndcg"] for row in read("epochs_quality")}
-    [exact] = [row["ndcg"] for row in read("peers") if (row["data"], row["model"]) == (epochs.NAME, "WARP")]
-    assert said["NDCG"]["exact"] == exact
 
 
 def test_the_slope_of_a_straight_line():
@@ -98,10 +96,10 @@ def test_the_slope_of_a_straight_line():
 
 def test_an_epoch_of_the_bench_learns():
     train = torch.rand(30, 40, generator=torch.Generator().manual_seed(0)) < 0.3
-    one, (users, items, bias) = epochs.quick(train, 4, (1e-2, 1e-4), 64, 0)
+    one, users, items = epochs.quick(train, 4, (1e-2, 1e-4), 64, 0)
 
     def lead():
-        table = users @ items.T + bias
+        table = users @ items[:, :-1].T + items[:, -1]
         return (table[train].mean() - table[~train].mean()).item()
 
     before = lead()

@@ -1,0 +1,43 @@
+"""The questions of the study, each a list of rows of one table."""
+
+import itertools
+import sys
+
+from tables import Row, fill
+
+from .losses import LOSSES
+from .models import REFERENCES
+from .protocol import work
+
+Names = tuple[str, ...]
+DATA = ("generated films", "MovieLens 100K", "Health", "Last.fm 2K", "Electronic", "citeulike-a", "Gowalla")
+THREE = ("MovieLens 100K", "Health", "Last.fm 2K")
+
+
+def rows(data: Names, scores: Names, dimensions: Names, losses: Names) -> list[Row]:
+    every = itertools.product(data, scores, dimensions, losses)
+    return [dict(zip(("data", "scores", "dimension", "loss"), one, strict=True)) for one in every]
+
+
+with_dimension = tuple(name for name in REFERENCES if name not in ("popularity", "EASE"))
+QUESTIONS = {
+    # Which loss, on one model?
+    "losses": rows(THREE, ("cosine",), ("64",), tuple(LOSSES)),
+    # What would people use instead?
+    "references": rows(DATA, ("",), ("",), ("popularity", "EASE")) + rows(DATA, ("",), ("64",), with_dimension),
+    # Which scoring function, and how many dimensions?
+    "scores": rows(THREE, ("dot", "cosine"), ("16", "64", "256"), ("softmax", "log BPR")),
+    # Is a loss of this package ahead on every data set?
+    "head": rows(DATA, ("cosine",), ("64", "256"), ("softmax", "SL@20"))
+    + rows(DATA, ("",), ("256",), ("implicit ALS",)),
+}
+
+
+def main(questions: list[str]) -> None:
+    every = [row for some in QUESTIONS.values() for row in some]
+    wanted = [row for name in questions or QUESTIONS for row in QUESTIONS[name]]
+    fill("study", every, work, only=wanted)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,71 @@
+"""Data of real people, and one generated set, split into choices to learn from, to validate with and to test by."""
+
+import functools
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+import pairloss
+from pairloss import Interactions
+
+PUBLIC = {"Health": "amazon2014-health", "Electronic": "amazon2014-electronic", "Gowalla": "gowalla"}
+SIZES = {  # users in a batch, and the seeds of the splits that judge
+    "generated films": (64, range(5)),
+    "MovieLens 100K": (64, range(5)),
+    "Last.fm 2K": (256, range(3)),
+    "citeulike-a": (256, range(3)),
+    "Health": (64, range(3)),
+    "Electronic": (256, range(3)),
+    "Gowalla": (512, range(1)),
+}
+TUNED_ON = 100  # the seed of the split that tunes
+
+
+class Split(NamedTuple):
+    """Three parts of one set of interactions, and how long the lists are that are judged."""
+
+    train: Interactions
+    valid: Interactions
+    test: Interactions
+    k: int
+
+
+@functools.cache
+def load(name: str) -> tuple[Interactions, Interactions | None]:
+    """The interactions of a data set and, where its test choices are published, those."""
+    if name in PUBLIC:
+        return pairloss.datasets.public_split(PUBLIC[name])
+    readers = {
+        "generated films": pairloss.datasets.generate,
+        "MovieLens 100K": pairloss.datasets.movielens_100k,
+        "Last.fm 2K": pairloss.datasets.lastfm_2k,
+        "citeulike-a": pairloss.datasets.citeulike_a,
+    }
+    return readers[name](), None
+
+
+def split(name: str, seed: int) -> Split:
+    """A tenth of all choices tests and a tenth of the rest validates; of a public split a tenth of each user's."""
+    data, test = load(name)
+    generator = torch.Generator().manual_seed(seed)
+    order = torch.randperm(len(data.users), generator=generator)
+    if test is None:
+        tenth = len(order) // 10
+        rows = order[2 * tenth :], order[tenth : 2 * tenth], order[:tenth]
+        return Split(*(part(data, one) for one in rows), k=10)
+    order = order[data.users[order].argsort(stable=True)]  # users in their order, the choices of each in any order
+    users = data.users[order]
+    counts = users.bincount(minlength=data.num_users)
+    place = torch.arange(len(order)) - (counts.cumsum(0) - counts)[users]
+    validates = place < (counts // 10).clamp(min=1)[users]
+    return Split(part(data, order[~validates]), part(data, order[validates]), test, k=20)
+
+
+def part(data: Interactions, rows: Tensor) -> Interactions:
+    return Interactions(data.users[rows], data.items[rows], data.num_users, data.num_items, data.name)
+
+
+def joined(one: Interactions, other: Interactions) -> Interactions:
+    users, items = torch.cat([one.users, other.users]), torch.cat([one.items, other.items])
+    return Interactions(users, items, one.num_users, one.num_items, one.name)

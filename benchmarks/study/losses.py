@@ -1,0 +1,107 @@
+"""The losses: each takes the scores of a batch of users for all items, and is the mean over their choices."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+import pairloss
+from pairloss import terms
+
+
+class Batch(NamedTuple):
+    """Some users with all their choices. P choices, K negatives drawn for each."""
+
+    scores: Tensor  # [b, N], of all items for these users
+    known: Tensor  # [b, N] bool, what these users have chosen
+    rows: Tensor  # [P], the row of the user of each choice
+    items: Tensor  # [P], the item of each choice
+    drawn: Tensor  # [K, P], items that the user has not chosen
+    temperature: float  # by which the cosine is divided, 1 for a dot product
+
+    @property
+    def positive(self) -> Tensor:
+        return self.at(self.items)
+
+    @property
+    def negatives(self) -> Tensor:
+        return self.at(self.drawn)
+
+    def at(self, items: Tensor) -> Tensor:
+        """Scores of items [..., P]. As one long ``gather`` its gradient is quick."""
+        places = self.rows * self.scores.shape[1] + items
+        return self.scores.flatten().gather(0, places.flatten()).view(places.shape)
+
+    @property
+    def of_all(self) -> Tensor:
+        """For each choice log Σ exp(score) over all items that its user has not chosen, [P]."""
+        return self.scores.masked_fill(self.known, -torch.inf).logsumexp(1)[self.rows]
+
+
+def one(loss: Callable[..., Tensor]) -> Callable[[Batch], Tensor]:
+    return lambda batch: loss(batch.positive, batch.negatives[0])
+
+
+def many(loss: Callable[..., Tensor]) -> Callable[[Batch], Tensor]:
+    return lambda batch: loss(batch.positive, batch.negatives)
+
+
+def warp(batch: Batch) -> Tensor:
+    return pairloss.warp_loss(batch.positive, batch.negatives, batch.scores.shape[1])
+
+
+def dns(batch: Batch) -> Tensor:
+    choose = pairloss.choose_hardest
+    return pairloss.pair_loss(terms.log_bpr, batch.positive, batch.negatives, choose=choose)
+
+
+def softmax(batch: Batch) -> Tensor:
+    """Against all items: log BPR against the logarithm of the sum of their exponentials."""
+    return pairloss.log_bpr_loss(batch.positive, batch.of_all)
+
+
+def softmax_at(batch: Batch, k: int = 20, temperature: float = 1.0) -> Tensor:
+    """SL@K (arXiv 2508.05673): the softmax, each choice weighed by σ of its lead over the K-th best score."""
+    with torch.no_grad():
+        cosine = batch.scores * batch.temperature
+        best = cosine.topk(k).values[:, -1]
+        lead = batch.at(batch.items) * batch.temperature - best[batch.rows]
+    return pairloss.log_bpr_loss(batch.positive, batch.of_all, weights=(lead / temperature).sigmoid())
+
+
+def psl(batch: Batch) -> Tensor:
+    """Pairwise softmax loss (arXiv 2411.00163), with tanh and the temperature as its exponent."""
+
+    def term(positive: Tensor, negatives: Tensor, d: Tensor | float) -> Tensor:
+        lead = (negatives - positive) * batch.temperature
+        below = torch.nn.functional.softplus(-2 * lead)  # log(1 + tanh(x)) = log 2 − softplus(−2x)
+        return (-below / batch.temperature).logsumexp(0)
+
+    return pairloss.pair_loss(term, batch.positive, batch.negatives)
+
+
+def bsl(batch: Batch) -> Tensor:
+    """Bilateral softmax loss (arXiv 2312.12882) with half the temperature for the negatives."""
+
+    def term(positive: Tensor, negatives: Tensor, d: Tensor | float) -> Tensor:
+        return (2 * negatives).logsumexp(0) / 2 - positive
+
+    return pairloss.pair_loss(term, batch.positive, batch.negatives)
+
+
+LOSSES: dict[str, tuple[Callable[[Batch], Tensor], int]] = {  # and the negatives drawn for each choice
+    "log BPR": (one(pairloss.log_bpr_loss), 1),
+    "BPR": (one(pairloss.bpr_loss), 1),
+    "hinge": (one(pairloss.hinge_loss), 1),
+    "adaptive BPR": (many(pairloss.adaptive_bpr_loss), 10),
+    "adaptive hinge": (many(pairloss.adaptive_hinge_loss), 10),
+    "WARP": (warp, 10),
+    "DNS of 3": (dns, 3),
+    "softmax of 10": (many(pairloss.softmax_loss), 10),
+    "softmax of 100": (many(pairloss.softmax_loss), 100),
+    "PSL of 100": (psl, 100),
+    "BSL of 100": (bsl, 100),
+    "softmax": (softmax, 0),
+    "SL@20": (softmax_at, 0),
+}

@@ -1,0 +1,157 @@
+"""What learns from choices: vectors trained by a loss of this package, and what people would use instead.
+
+Each is a generator that gives, epoch after epoch, the function from users [u] to the scores of all items [u, N].
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import normalize
+
+import pairloss
+from pairloss import Interactions
+
+from .losses import LOSSES, Batch
+
+Scores = Callable[[Tensor], Tensor]
+Setting = tuple[float, ...]
+
+
+class Factors(torch.nn.Module):
+    """Scores s = uᵀi + b, or with a temperature τ the cosine, s = cos(u, i) / τ + b. Vectors start from N(0, 0.1²)."""
+
+    def __init__(self, size: tuple[int, int], dim: int, temperature: float | None, generator: torch.Generator):
+        super().__init__()
+        starts = (0.1 * torch.randn(rows, dim, generator=generator) for rows in size)
+        self.users, self.items = map(torch.nn.Parameter, starts)
+        self.bias = torch.nn.Parameter(torch.zeros(size[1]))
+        self.temperature = temperature
+
+    def forward(self, users: Tensor) -> Tensor:
+        person, item = self.users[users], self.items
+        if self.temperature:
+            person, item = normalize(person) / self.temperature, normalize(item)
+        return person @ item.T + self.bias
+
+
+def factors(
+    name: str, scoring: str, dim: int, setting: Setting, train: Interactions, seed: int, batch: int
+) -> Iterator[Scores]:
+    """Vectors trained by the loss of that name. The setting is the learning rate, then 1/τ or the weight decay."""
+    (loss, k), (lr, second) = LOSSES[name], setting
+    generator = torch.Generator().manual_seed(seed)
+    temperature, decay = (1 / second, 0.0) if scoring == "cosine" else (None, second)
+    model = Factors((train.num_users, train.num_items), dim, temperature, generator)
+    optimizer = torch.optim.Adam(model.parameters(), lr=lr, weight_decay=decay, fused=True)
+    users, items = train.matrix.indices()  # in the order of the users
+    counts = users.bincount(minlength=train.num_users)
+    start = counts.cumsum(0) - counts
+    while True:
+        drawn = pairloss.sample_negatives(users, train, k, generator=generator) if k else users.new_empty(0, len(users))
+        for some in torch.randperm(train.num_users, generator=generator).split(batch):
+            rows = torch.arange(len(some)).repeat_interleave(counts[some])
+            if not len(rows):
+                continue
+            first = rows.new_zeros(len(some)).copy_(counts[some].cumsum(0) - counts[some])
+            places = start[some][rows] + torch.arange(len(rows)) - first[rows]
+            scores = model(some)
+            known = torch.zeros(scores.shape, dtype=torch.bool)
+            known[rows, items[places]] = True
+            value = loss(Batch(scores, known, rows, items[places], drawn[:, places], temperature or 1.0))
+            optimizer.zero_grad()
+            value.backward()
+            optimizer.step()
+        yield torch.no_grad()(model)
+
+
+def popularity(setting: Setting, train: Interactions, dim: int, seed: int) -> Iterator[Scores]:
+    counts = train.items.bincount(minlength=train.num_items).float()
+    yield lambda users: counts.expand(len(users), -1)
+
+
+def ease(setting: Setting, train: Interactions, dim: int, seed: int) -> Iterator[Scores]:
+    """EASE (Steck, WWW 2019): a linear model of items on items without a diagonal, by way of the smaller inverse."""
+    (ridge,) = setting
+    chosen = train.matrix.to_dense().clamp(max=1).double()
+    if len(chosen) < chosen.shape[1]:
+        gram = chosen @ chosen.T + ridge * torch.eye(len(chosen), dtype=torch.float64)
+        shares = torch.linalg.inv(gram) @ chosen
+        table = chosen - ridge * shares / (1 - (chosen * shares).sum(0))
+    else:
+        inverse = torch.linalg.inv(chosen.T @ chosen + ridge * torch.eye(chosen.shape[1], dtype=torch.float64))
+        table = chosen @ (-inverse / inverse.diagonal()).fill_diagonal_(0)
+    yield table.float().__getitem__
+
+
+def sparse(train: Interactions) -> Any:
+    from scipy.sparse import csr_matrix
+
+    ones = torch.ones(len(train.users)).numpy()
+    return csr_matrix((ones, (train.users.numpy(), train.items.numpy())), (train.num_users, train.num_items))
+
+
+def of_parts(users: Any, items: Any, bias: Any = 0.0) -> Scores:
+    users, items, bias = map(torch.as_tensor, (users, items, bias))
+    return lambda some: users[some] @ items.T + bias
+
+
+def implicit_als(setting: Setting, train: Interactions, dim: int, seed: int) -> Iterator[Scores]:
+    """ALS of implicit. The setting is its regularisation and its alpha."""
+    from implicit.cpu.als import AlternatingLeastSquares
+    from numpy.random import default_rng
+
+    options = dict(zip(("regularization", "alpha"), setting, strict=True))
+    model = AlternatingLeastSquares(dim, num_threads=1, iterations=2, random_state=default_rng(seed), **options)
+    while True:
+        model.fit(sparse(train), show_progress=False)
+        yield of_parts(model.user_factors, model.item_factors)
+
+
+def implicit_bpr(setting: Setting, train: Interactions, dim: int, seed: int) -> Iterator[Scores]:
+    """BPR of implicit. The setting is the learning rate and the regularisation."""
+    from implicit.cpu.bpr import BayesianPersonalizedRanking
+    from numpy.random import default_rng
+
+    options = dict(zip(("learning_rate", "regularization"), setting, strict=True))
+    model = BayesianPersonalizedRanking(dim, num_threads=1, iterations=3, random_state=default_rng(seed), **options)
+    while True:
+        model.fit(sparse(train), show_progress=False)
+        yield of_parts(model.user_factors, model.item_factors)  # their last column is the bias
+
+
+def lightfm_warp(setting: Setting, train: Interactions, dim: int, seed: int) -> Iterator[Scores]:
+    """WARP of LightFM. The setting is the learning rate and the penalty of users and items."""
+    from lightfm import LightFM
+
+    lr, alpha = setting
+    model = LightFM(dim, loss="warp", learning_rate=lr, item_alpha=alpha, user_alpha=alpha, random_state=seed)
+    while True:
+        model.fit_partial(sparse(train).tocoo(), epochs=3, num_threads=1)
+        yield of_parts(model.user_embeddings, model.item_embeddings, model.item_biases)
+
+
+REFERENCES = {
+    "popularity": popularity,
+    "EASE": ease,
+    "implicit ALS": implicit_als,
+    "implicit BPR": implicit_bpr,
+    "LightFM WARP": lightfm_warp,
+}
+STARTS: dict[str, Setting] = {  # where the search for a setting begins
+    "popularity": (),
+    "EASE": (300,),
+    "implicit ALS": (15, 4),
+    "implicit BPR": (0.01, 0.01),
+    "LightFM WARP": (0.05, 1e-3),
+    "cosine": (0.01, 6),
+    "dot": (0.01, 1e-4),
+}
+
+
+def learn(row: dict[str, str], setting: Setting, train: Interactions, seed: int, batch: int) -> Iterator[Scores]:
+    name, dim = row["loss"], int(row["dimension"] or 0)
+    if name in REFERENCES:
+        return REFERENCES[name](setting, train, dim, seed)
+    return factors(name, row["scores"], dim, setting, train, seed, batch)

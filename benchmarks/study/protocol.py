@@ -1,0 +1,120 @@
+"""How a model is tuned, and how it is judged. Every model has the same number of trials."""
+
+import math
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from tables import Row
+from torch import Tensor
+
+from pairloss import metrics
+
+from .data import SIZES, TUNED_ON, Split, joined, split
+from .models import STARTS, Scores, Setting, learn
+
+TRIALS = 12
+EPOCHS, PATIENCE = 100, 6  # at most, and without a gain on the choices that validate
+VALIDATED = 2000  # users at most
+
+
+class Fit(NamedTuple):
+    quality: float  # NDCG@k on the choices that validate, of the best epoch
+    epoch: int
+    scores: Scores | None
+
+
+def head(scores: Scores, held_out: Tensor, seen: Tensor, k: int, users: Tensor) -> tuple[float, float]:
+    """NDCG@k and recall@k as in ``pairloss.metrics``, without sorting the rest of the lists."""
+    total, count = torch.zeros(2, dtype=torch.float64), 0
+    discount = 1 / torch.log2(torch.arange(k, dtype=torch.float64) + 2)
+    for some in users.split(1000):
+        out, known = (table.index_select(0, some).to_dense() > 0 for table in (held_out, seen))
+        hits = out.gather(1, scores(some).masked_fill(known, -torch.inf).topk(k).indices).double()
+        liked = out.sum(1)
+        ndcg = (hits * discount).sum(1) / discount.cumsum(0)[liked.clamp(1, k) - 1]
+        values = torch.stack([ndcg, hits.sum(1) / liked])[:, liked > 0]
+        total, count = total + values.sum(1), count + values.shape[1]
+    ndcg, recall = (total / count).tolist()
+    return ndcg, recall
+
+
+def fit(row: Row, setting: Setting, data: Split, seed: int) -> Fit:
+    """The epoch that validates best."""
+    size = data.train.num_users
+    users = torch.arange(0, size, max(size // VALIDATED, 1))
+    best = Fit(-1.0, 0, None)
+    for epoch, scores in enumerate(learn(row, setting, data.train, seed, SIZES[row["data"]][0]), 1):
+        quality, _ = head(scores, data.valid.matrix, data.train.matrix, data.k, users)
+        if quality > best.quality:
+            best = Fit(quality, epoch, None)
+        if epoch - best.epoch >= PATIENCE or epoch >= EPOCHS or not math.isfinite(quality):
+            break
+    return best
+
+
+def judge(row: Row, setting: Setting, train, seen, test, k: int, seed: int, epochs: int) -> list[float]:  # type: ignore[no-untyped-def]
+    """NDCG@k, recall@k and AUC after so many epochs, and the processor's seconds."""
+    begin = time.process_time()
+    for _, scores in zip(range(epochs), learn(row, setting, train, seed, SIZES[row["data"]][0]), strict=False):
+        last = scores
+    seconds = time.process_time() - begin
+    everybody = torch.arange(train.num_users)
+    return [*head(last, test.matrix, seen.matrix, k, everybody), metrics.auc(last, test, exclude=seen).item(), seconds]
+
+
+def search(quality: Callable[[Setting], float], start: Setting) -> list[tuple[Setting, float, int]]:
+    """Settings that were tried, with what each gave and the width of the step to it.
+
+    A step from the best so far goes up or down in one direction, first in the one that led to it, by a factor of 3.
+    When both neighbours in each direction are worse it is √3, and then its root.
+    """
+    tried: dict[tuple[int, ...], tuple[float, int]] = {}
+    axes = range(len(start))
+    directions = [tuple(sign * (axis == one) for axis in axes) for one in axes for sign in (1, -1)]
+
+    def setting(place: tuple[int, ...]) -> Setting:
+        return tuple(float(f"{middle * 3 ** (steps / 4):.3g}") for middle, steps in zip(start, place, strict=True))
+
+    best = place = (0,) * len(start)
+    last: tuple[int, ...] = ()
+    step = 4
+    while step and len(tried) < TRIALS:
+        tried[place] = quality(setting(place)), step
+        if tried[place] > tried[best]:
+            best = place
+            directions.remove(last)
+            directions.insert(0, last)
+        for step in (width for width in (4, 2, 1, 0) if width <= step):
+            around = {one: tuple(b + step * part for b, part in zip(best, one, strict=True)) for one in directions}
+            last, place = next(((one, there) for one, there in around.items() if there not in tried), ((), ()))
+            if place:
+                break
+    return [(setting(place), value, step) for place, (value, step) in tried.items()]
+
+
+def work(row: Row) -> Row:
+    """One row of the table: tuned on a split of its own, then judged on the others."""
+    seeds, start = SIZES[row["data"]][1], STARTS.get(row["loss"], STARTS.get(row["scores"], ()))
+    data = split(row["data"], TUNED_ON)
+    tried = search(lambda setting: fit(row, setting, data, TUNED_ON).quality, start)
+    own, quality, _ = max(tried, key=lambda one: one[1])
+    values, epochs = [], []
+    for seed in seeds:
+        data = split(row["data"], seed)
+        seen = joined(data.train, data.valid)
+        epochs.append(fit(row, own, data, seed).epoch)
+        found = judge(row, own, data.train, seen, data.test, data.k, seed, epochs[-1])
+        found += judge(row, own, seen, seen, data.test, data.k, seed, epochs[-1])[:3] if data.k == 20 else []
+        values.append(found)
+    names = ("ndcg", "recall", "auc", "seconds", "ndcg of all", "recall of all", "auc of all")
+    columns = dict(zip(names, zip(*values, strict=True), strict=False))
+    return row | {
+        "setting": " ".join(f"{part:g}" for part in own),
+        "validates": f"{quality:.4f}",
+        "inside": f"{min(step for *_, step in tried) < 4}",
+        "tried": "; ".join(" ".join(f"{part:g}" for part in (*one, round(value, 4))) for one, value, _ in tried),
+        "epochs": " ".join(map(str, epochs)),
+        **{name: " ".join(f"{value:.4g}" for value in columns.get(name, ())) for name in names},
+    }

@@ -1,0 +1,210 @@
+"""The study: its splits, losses, models, tuning and measures are what they say, and its table comes out again."""
+
+import math
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from torch.testing import assert_close
+
+import pairloss
+from pairloss import Interactions, metrics
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
+import tables
+from study import data, models, protocol
+from study.__main__ import QUESTIONS
+from study.losses import LOSSES, Batch
+
+pytestmark = pytest.mark.slow
+
+FILMS = "generated films"
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def some_choices(num_users=30, num_items=40, share=0.3, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    users, items = (torch.rand(num_users, num_items, generator=generator) < share).nonzero(as_tuple=True)
+    return Interactions(users, items, num_users, num_items)
+
+
+def pairs(*parts):
+    return sorted((u, i) for part in parts for u, i in zip(part.users.tolist(), part.items.tolist(), strict=True))
+
+
+def test_a_split_is_a_tenth_and_a_tenth():
+    films, _ = data.load(FILMS)
+    one, other = data.split(FILMS, 0), data.split(FILMS, 1)
+    assert pairs(one.train, one.valid, one.test) == pairs(films)
+    tenth = len(films.users) // 10
+    assert (len(one.valid.users), len(one.test.users), one.k) == (tenth, tenth, 10)
+    assert pairs(one.test) != pairs(other.test)
+    assert pairs(data.split(FILMS, 0).valid) == pairs(one.valid)
+
+
+def test_of_a_public_split_a_tenth_of_each_user_validates(monkeypatch):
+    train, test = some_choices(share=0.6), some_choices(seed=1)
+    monkeypatch.setattr(data, "load", lambda name: (train, test))
+    found = data.split("Health", 3)
+    assert pairs(found.train, found.valid) == pairs(train)
+    assert (found.test, found.k) == (test, 20)
+    counts, valid = (part.users.bincount(minlength=30).tolist() for part in (train, found.valid))
+    assert valid == [max(count // 10, 1) for count in counts]
+
+
+@pytest.mark.parametrize("k", [3, 10])
+def test_the_head_of_the_list_is_that_of_the_package(k):
+    held_out, seen = some_choices(seed=1, share=0.1), some_choices()
+    scores = torch.randn(30, 40, generator=torch.Generator().manual_seed(2))
+    judged = pairs(held_out)
+    kept = [pair for pair in judged if pair not in set(pairs(seen))]
+    users, items = torch.tensor(kept).T
+    held_out = Interactions(users, items, 30, 40)
+    found = protocol.head(scores.__getitem__, held_out.matrix, seen.matrix, k, torch.arange(30))
+    expected = [measure(scores, held_out, k, exclude=seen).item() for measure in (metrics.ndcg, metrics.recall)]
+    assert found == pytest.approx(expected, abs=1e-12)
+
+
+def a_batch(temperature=1.0):
+    """Four users, seven items; the scores of a cosine over its temperature."""
+    generator = torch.Generator().manual_seed(5)
+    scores = (2 * torch.rand(4, 7, generator=generator, dtype=torch.float64) - 1) / temperature
+    known = torch.rand(4, 7, generator=generator) < 0.4
+    rows, items = known.nonzero(as_tuple=True)
+    drawn = pairloss.sample_negatives(rows, known, 10, generator=generator)
+    return Batch(scores.requires_grad_(), known, rows, items, drawn, temperature)
+
+
+def test_a_batch_looks_up_its_scores():
+    batch = a_batch()
+    for place, (row, item) in enumerate(zip(batch.rows.tolist(), batch.items.tolist(), strict=True)):
+        assert batch.positive[place] == batch.scores[row, item]
+        assert batch.negatives[:, place].tolist() == [batch.scores[row, j] for j in batch.drawn[:, place]]
+        others = [batch.scores[row, j].exp().item() for j in range(7) if not batch.known[row, j]]
+        assert batch.of_all[place].item() == pytest.approx(math.log(sum(others)))
+
+
+def plain_softmax(p, negatives, t):
+    return -p / t + math.log(math.exp(p / t) + sum(math.exp(n / t) for n in negatives))
+
+
+def plain_psl(p, negatives, t):
+    return math.log(sum((1 + math.tanh(n - p)) ** (1 / t) for n in negatives)) - math.log(2) / t
+
+
+def plain_bsl(p, negatives, t):
+    return math.log(sum(math.exp(n / (t / 2)) for n in negatives) ** (t / 2 / t)) - p / t
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.25])
+@pytest.mark.parametrize("name", ["softmax", "SL@20", "softmax of 10", "PSL of 100", "BSL of 100"])
+def test_losses_over_many_negatives_are_their_formulas(name, temperature):
+    batch = a_batch(temperature)
+    cosine = (batch.scores * temperature).tolist()
+    total, weights = 0.0, 0.0
+    for place, (row, item) in enumerate(zip(batch.rows.tolist(), batch.items.tolist(), strict=True)):
+        all_negatives = [cosine[row][j] for j in range(7) if not batch.known[row, j]]
+        drawn = [cosine[row][j] for j in batch.drawn[:, place]]
+        plain = {"PSL of 100": plain_psl, "BSL of 100": plain_bsl}.get(name, plain_softmax)
+        weight = 1.0
+        if name == "SL@20":  # here with the third best score
+            weight = 1 / (1 + math.exp(sorted(cosine[row])[-3] - cosine[row][item]))
+        negatives = all_negatives if LOSSES[name][1] == 0 else drawn
+        total += weight * plain(cosine[row][item], negatives, temperature)
+        weights += weight
+    loss, _ = LOSSES[name]
+    value = loss(batch, k=3) if name == "SL@20" else loss(batch)
+    assert value.item() == pytest.approx(total / weights)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_every_loss_puts_choices_above_the_other_items(name):
+    train = some_choices(share=0.2)
+    row = {"data": FILMS, "scores": "cosine", "dimension": "16", "loss": name}
+    for _, scores in zip(range(25), models.learn(row, (0.02, 6), train, 0, 8), strict=False):
+        found = scores
+    assert metrics.auc(found, train).item() > 0.85
+
+
+def test_scores_are_products_or_cosines():
+    generator = torch.Generator().manual_seed(0)
+    model = models.Factors((3, 4), 5, 0.2, generator)
+    model.bias.data = torch.randn(4, generator=generator)
+    users, items, bias = (part.double().tolist() for part in (model.users.data, model.items.data, model.bias.data))
+    for cosine in (True, False):
+        model.temperature = 0.2 if cosine else None
+        table = model(torch.tensor([2, 0]))
+        for place, u in enumerate((2, 0)):
+            for i in range(4):
+                product = sum(a * b for a, b in zip(users[u], items[i], strict=True))
+                lengths = math.hypot(*users[u]) * math.hypot(*items[i])
+                expected = (product / lengths / 0.2 if cosine else product) + bias[i]
+                assert table[place, i].item() == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("size", [(30, 40), (40, 30)])
+def test_ease_is_the_best_linear_model_without_a_diagonal(size):
+    train, ridge = some_choices(*size), 7.0
+    (scores,) = models.ease((ridge,), train, 0, 0)
+    x, number = train.matrix.to_dense().double(), size[1]
+    weights = torch.zeros(number, number, dtype=torch.float64)
+    for item in range(number):  # each column is a ridge regression on the others
+        others = [i for i in range(number) if i != item]
+        a = x[:, others]
+        weights[others, item] = torch.linalg.solve(
+            a.T @ a + ridge * torch.eye(number - 1, dtype=torch.float64), a.T @ x[:, item]
+        )
+    assert_close(scores(torch.arange(size[0])), (x @ weights).float(), rtol=0, atol=1e-5)
+
+
+def test_the_search_ends_inside_and_tries_nothing_twice():
+    def quality(setting):
+        return -((math.log(setting[0]) - math.log(0.2)) ** 2) - (math.log(setting[1]) - math.log(40)) ** 2
+
+    tried = protocol.search(quality, (0.01, 6))
+    assert len(tried) == len({setting for setting, *_ in tried}) == protocol.TRIALS
+    best = max(tried, key=lambda one: one[1])[0]
+    assert best == (pytest.approx(0.2, rel=0.4), pytest.approx(40, rel=0.4))
+    assert min(step for *_, step in tried) < 4  # in steps of three it was surrounded
+    assert protocol.search(lambda setting: 0.5, ()) == [((), 0.5, 4)]
+    far = protocol.search(lambda setting: setting[0], (1.0,))
+    assert min(step for *_, step in far) == 4  # the best lies at the edge of what was tried
+    assert far[-1][0] == (3.0 ** (protocol.TRIALS - 1),) or far[-1][0][0] > 1e4
+
+
+TABLE = tables.read("study")
+
+
+def test_each_row_answers_a_question():
+    keys = ("data", "scores", "dimension", "loss")
+    asked = {tuple(row.values()) for some in QUESTIONS.values() for row in some}
+    found = [tuple(row[key] for key in keys) for row in TABLE]
+    assert set(found) <= asked
+    assert len(found) == len(set(found))
+    for row in TABLE:
+        trials = row["tried"].split("; ")
+        start = models.STARTS.get(row["loss"], models.STARTS.get(row["scores"], ()))
+        assert len(trials) == (protocol.TRIALS if start else 1) or row["inside"] == "True"
+        assert all(len(row[name].split()) == len(data.SIZES[row["data"]][1]) for name in ("epochs", "ndcg", "auc"))
+
+
+@pytest.mark.parametrize("loss", ["popularity", "EASE", "softmax"])
+def test_a_row_run_again_is_the_stored_one(loss):
+    row = next(row for row in TABLE if (row["data"], row["loss"]) == (FILMS, loss))
+    setting = tuple(map(float, row["setting"].split()))
+    part = data.split(FILMS, data.TUNED_ON)
+    assert f"{protocol.fit(row, setting, part, data.TUNED_ON).quality:.4f}" == row["validates"]
+    part = data.split(FILMS, 0)
+    epochs = protocol.fit(row, setting, part, 0).epoch
+    seen = data.joined(part.train, part.valid)
+    found = protocol.judge(row, setting, part.train, seen, part.test, part.k, 0, epochs)
+    again = [f"{epochs}", *(f"{value:.4g}" for value in found[:3])]
+    assert again == [row[name].split()[0] for name in ("epochs", "ndcg", "recall", "auc")]
