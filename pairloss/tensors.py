@@ -73,11 +73,6 @@ def read(value: Tensor) -> Any:
         return None
 
 
-def largest(values: Tensor) -> Any:
-    """The highest of ``values`` as a Python number, or None where it cannot be read."""
-    return read(values.amax()) if readable(values) and values.numel() else None
-
-
 def extremes(values: Tensor) -> tuple[float, float] | None:
     """The lowest and the highest of ``values`` as Python numbers, or None where they cannot be read."""
     if not readable(values) or not values.numel():

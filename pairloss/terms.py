@@ -6,13 +6,14 @@ shape. The softmax alone takes all K negatives of each positive; one that is not
 nothing, weighs nothing and sums nothing: that is the work of the other three words.
 """
 
+import math
 from collections.abc import Callable
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from pairloss.tensors import largest
+from pairloss.tensors import extremes
 
 PairTerm = Callable[[Tensor, Tensor, Tensor | float], Tensor]
 
@@ -45,18 +46,20 @@ def softmax(positive: Tensor, many: Tensor, d: Tensor | float, temperature: floa
 
     ``many`` is [K, B], and so is ``d`` with partial credit.
     """
-    ends = torch.finfo(many.dtype)
-    temperature = min(max(temperature, ends.tiny), ends.max)
+    number = torch.finfo(many.dtype)
+    temperature = min(max(temperature, number.tiny), number.max)
     # Every score is measured from the highest negative, so the exponentials cannot overflow. The highest is a
     # constant here: what moves it moves the sum below by as much.
     highest = many.detach().amax(0)
-    below = many - highest.clamp(ends.min, ends.max)
-    top = largest(highest)
-    if top is None or not top < torch.inf:
-        below = below.clamp(max=0)  # from an infinite score no gradient may be NaN
-    below = below / temperature if temperature != 1 else below
-    total = below.exp().sum(0).clamp(min=ends.tiny).log()
-    y = (highest - positive) / temperature + total  # the lead of the soft maximum τ·log Σ exp(n / τ)
+    if (ends := extremes(highest)) and all(map(math.isfinite, ends)):
+        below = many - highest
+    else:  # from an infinite score no gradient may be NaN
+        below = (many - highest.clamp(number.min, number.max)).clamp(max=0)
+    lead = highest - positive
+    if temperature != 1:
+        below, lead = below / temperature, lead / temperature
+    total = below.exp().sum(0).clamp(min=number.tiny).log()
+    y = lead + total  # the lead of the soft maximum τ·log Σ exp(n / τ), over τ
     loss = functional.softplus(y, threshold=40)
     if not isinstance(d, Tensor):
         return loss
