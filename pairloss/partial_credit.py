@@ -8,7 +8,7 @@ from torch import Tensor
 
 from pairloss import checks
 from pairloss.reduction import hide
-from pairloss.tensors import at, large, readable, rows_first, usable, widest
+from pairloss.tensors import at, readable, rows_first, usable, widest
 
 Metadata = dict[str, Tensor]
 MetadataWeights = dict[str, float]
@@ -28,17 +28,14 @@ def ideal_difference_from_metadata(
     Args:
         positive_items: item ids, [B] integer, or of any other shape
         negative_items: item ids, integer, shaped like the positives or, for K negatives each, [K, B]
-        metadata: for each kind of metadata a table with one row per item. A table [N] or [N, 1]
-            holds categorical codes, which match when they are equal; a code below 0, or NaN, is missing
-            and matches nothing, not even another missing one. A table [N, C] is multi-hot, True or 1
-            where the item has the label and False or 0 elsewhere (bool takes the least time). The match of two
-            rows is their Jaccard index, the labels that they share over the labels that either has (0 when neither
-            has any).
+        metadata: for each kind of metadata a table with one row per item. A table [N] or [N, 1] holds categorical
+            codes, which match when they are equal; a code below 0, or NaN, is missing and matches nothing. A table
+            [N, C] is multi-hot, True or 1 where the item has the label and False or 0 elsewhere (bool takes the least
+            time). The match is the Jaccard index: the labels that two rows share over those that either has.
         metadata_weights: the weight of each kind, each ≥ 0, at most 1 in sum; same keys as ``metadata``
         batch_first: whether K negatives each are [B, K]
 
-    Returns:
-        Ideal differences in [0, 1], shaped like ``negative_items``, in ``torch.get_default_dtype()``.
+    Returns: ideal differences in [0, 1], shaped like ``negative_items``, in ``torch.get_default_dtype()``.
 
     Raises: TypeError for a wrong type or dtype, ValueError for shapes that do not fit, keys that differ, weights below
     0 or above 1 in sum, ids outside 0 … N − 1 and multi-hot tables of other numbers than 0 and 1 (on the CPU).
@@ -66,10 +63,7 @@ def ideal_difference_from_metadata(
 
 
 class Credit(NamedTuple):
-    """The arguments from which a loss takes its partial credit, checked, with ids of no meaning at what does not count.
-
-    Such ids may be any number, so that 0 stands in their place.
-    """
+    """The arguments from which a loss takes its partial credit, checked, with the id 0 at what does not count."""
 
     positive_items: Tensor
     negative_items: Tensor
@@ -110,8 +104,7 @@ def _ideal_differences(
     kinds = [(_matching(table, positive_items), float(weights[name])) for name, table in metadata.items()]
     device = positive_items.device
     wide = widest(device)
-    for negative_items in pieces:
-        # Without float64 on the device, the few sums are made on the CPU.
+    for negative_items in pieces:  # without float64 on the device, the few sums are made on the CPU
         sums = torch.arange(1, -1, -1, dtype=torch.float64, device=device if wide == torch.float64 else "cpu")
         index, rest = (positive_items == negative_items).to(torch.uint8), None
         for matching, weight in kinds:
@@ -123,10 +116,7 @@ def _ideal_differences(
                 match = match.to(wide) * weight
                 rest = match if rest is None else rest + match
         sums = (_above_rounding(sums).to(dtype) if rest is None else sums.to(wide)).to(device)
-        # Of many, a look-up by int32 takes less time; inside vmap older versions of torch know it not.
-        place = index.reshape(-1)
-        place = place.int() if large(place) else place.long()
-        d = sums.index_select(0, place).reshape(index.shape)
+        d = sums.index_select(0, index.reshape(-1).long()).reshape(index.shape)
         yield d if rest is None else _above_rounding(d - rest).to(dtype)
 
 
