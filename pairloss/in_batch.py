@@ -45,14 +45,12 @@ def in_batch_softmax_loss(
         temperature: :math:`\tau`, above 0, in the unit of the scores
         reduction: "mean", "sum" or "none" (one value per user)
 
-    Returns:
-        A scalar, or [B], in float32, or float64 for float64 scores. A user without a real negative is masked.
+    Returns: a scalar, or [B], in float32, or float64 for float64 scores. A user without a real negative is masked.
 
-    Raises: TypeError for a wrong type or dtype, ValueError for shapes or devices that do not fit, metadata without
-    items, an unknown reduction and (on the CPU) a ``log_q`` above 0 or infinite.
+    Raises: as every loss, and ValueError for (on the CPU) a ``log_q`` above 0 or infinite.
 
-    See Also: :func:`~pairloss.softmax_loss`, against negatives sampled for each positive; :mod:`pairloss.pairs`, for
-    what all losses promise.
+    See Also: :mod:`pairloss.pairs`, for arguments, result and errors; :func:`~pairloss.softmax_loss`, against negatives
+    sampled for each positive.
 
     Source: Yi et al., RecSys 2019, doi:10.1145/3298689.3346996 (log q); Yang et al., WWW 2020 Companion,
     doi:10.1145/3366424.3386195 (mixed negatives). Khrylchenko et al., RecSys 2025, arXiv 2507.09331, show that the

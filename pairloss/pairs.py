@@ -109,8 +109,7 @@ def pair_loss(
             from scores [K, B] to rows [B]. It gets −∞ for a negative that is not real, and costs 0 if it takes one.
         positive_items, negative_items: item ids, [B] and like the negatives, needed with metadata and with a function
         metadata, metadata_weights: partial credit, see :func:`~pairloss.ideal_difference_from_metadata`
-        mask, weights, negative_mask: which pairs count, [B] bool, how much each does, [B] of at least 0, and which
-            negatives are real, [K, B] bool
+        mask, weights, negative_mask: which pairs count, how much each does, and which negatives are real, [K, B] bool
         batch_first: whether many negatives, their items and their mask are [B, K]
         squared, reduction: :math:`\ell + \ell^2` or :math:`\ell`, as "mean", "sum" or "none" (one value per pair)
 
@@ -153,20 +152,18 @@ def bpr_loss(
 
     .. math:: \ell = d - \sigma(x)
 
-    with :math:`x = p - n`, the score of the positive minus the score of the negative, and d the difference that
-    the pair should reach, 1 without metadata. Scores have no unit; only differences count.
+    with x the score of the positive minus the score of the negative, and d the difference that x should reach, which is
+    1 without metadata.
 
     Args:
-        positive_scores, negative_scores: p and n, [B] each (or any other shape). The negatives may be [1, B].
-        num_items: not read, taken so that one training loop can call any loss of Collie
-        positive_items, negative_items, metadata, metadata_weights: partial credit. The items are ids, [B] each.
+        positive_scores, negative_scores: p and n, [B] each
+        num_items: not read, taken so that one loop can call any loss of Collie
+        positive_items, negative_items, metadata, metadata_weights: partial credit, with item ids [B] each
         mask, weights: which pairs count, [B] bool, and how much each does, [B] of at least 0
         squared, reduction: :math:`\ell + \ell^2` or :math:`\ell`, as "mean", "sum" or "none" (one value per pair)
 
-    Result, errors and all arguments in detail: :mod:`pairloss.pairs`.
-
-    See Also: :func:`~pairloss.log_bpr_loss`, the BPR of the paper; :func:`~pairloss.adaptive_bpr_loss`, against the
-    hardest of several negatives; :class:`~pairloss.BPRLoss`, the module.
+    See Also: :mod:`pairloss.pairs`, for arguments, result and errors; :func:`~pairloss.log_bpr_loss`, the BPR of the
+    paper; :func:`~pairloss.adaptive_bpr_loss`, against the hardest of K; :class:`~pairloss.BPRLoss`, the module.
 
     Source: Spotlight, ``spotlight.losses.bpr_loss`` (squared=False), and Collie, ``collie.loss.bpr_loss``.
     Rendle et al. (UAI 2009, arXiv 1205.2618), after whom it is named, maximise :math:`\log \sigma(x)` instead.
@@ -193,21 +190,19 @@ def hinge_loss(
 
     .. math:: \ell = \max(0, d - x)
 
-    with :math:`x = p - n`, the score of the positive minus the score of the negative, and d the difference that
-    the pair should reach, 1 without metadata. The loss is what the pair lacks to d, in the unit of the scores.
+    with x the score of the positive minus the score of the negative, and d the difference that x should reach, which is
+    1 without metadata.
 
     Args:
-        positive_scores, negative_scores: p and n, [B] each (or any other shape). The negatives may be [1, B].
-        num_items: not read, taken so that one training loop can call any loss of Collie
-        positive_items, negative_items, metadata, metadata_weights: partial credit. The items are ids, [B] each.
+        positive_scores, negative_scores: p and n, [B] each
+        num_items: not read, taken so that one loop can call any loss of Collie
+        positive_items, negative_items, metadata, metadata_weights: partial credit, with item ids [B] each
         mask, weights: which pairs count, [B] bool, and how much each does, [B] of at least 0
         squared, reduction: :math:`\ell + \ell^2` or :math:`\ell`, as "mean", "sum" or "none" (one value per pair)
 
-    Result, errors and all arguments in detail: :mod:`pairloss.pairs`.
-
-    See Also: :func:`~pairloss.adaptive_hinge_loss` and :func:`~pairloss.warp_loss`, which choose among several
-    negatives; :func:`~pairloss.pairwise_hinge_loss`, over all pairs of a list; :class:`~pairloss.HingeLoss`, the
-    module.
+    See Also: :mod:`pairloss.pairs`, for arguments, result and errors; :func:`~pairloss.adaptive_hinge_loss` and
+    :func:`~pairloss.warp_loss`, which choose among several negatives; :func:`~pairloss.pairwise_hinge_loss`, over all
+    pairs of a list; :class:`~pairloss.HingeLoss`, the module.
 
     Source: Spotlight, ``spotlight.losses.hinge_loss`` (squared=False), and Collie, ``collie.loss.hinge_loss``.
 
@@ -233,20 +228,18 @@ def log_bpr_loss(
 
     .. math:: \ell = -t \log \sigma(x) - (1 - t) \log \sigma(-x), \qquad t = \frac{1 + d}{2}
 
-    with :math:`x = p - n`, the score of the positive minus the score of the negative, and d the difference that
-    the pair should reach, 1 without metadata. Without metadata this is :math:`-\log \sigma(x)`. It is exact for every
-    difference, and its gradient does not vanish on a pair that is badly wrong. With credit its minimum lies at
-    :math:`\sigma(x) = t`.
+    with x the score of the positive minus the score of the negative, and d the difference that x should reach. Without
+    metadata d is 1 and this is :math:`-\log \sigma(x)`. It is exact for every difference, and its gradient does not
+    vanish on a pair that is badly wrong. With credit its minimum lies at :math:`\sigma(x) = t`.
 
     Args:
-        positive_scores, negative_scores: p and n, [B] each (or any other shape). The negatives may be [1, B].
-        positive_items, negative_items, metadata, metadata_weights: partial credit. The items are ids, [B] each.
+        positive_scores, negative_scores: p and n, [B] each
+        positive_items, negative_items, metadata, metadata_weights: partial credit, with item ids [B] each
         mask, weights: which pairs count, [B] bool, and how much each does, [B] of at least 0
         squared, reduction: :math:`\ell + \ell^2` or :math:`\ell`, as "mean", "sum" or "none" (one value per pair)
 
-    Result, errors and all arguments in detail: :mod:`pairloss.pairs`.
-
-    See Also: :func:`~pairloss.bpr_loss`, what Spotlight and Collie call BPR; :class:`~pairloss.LogBPRLoss`, the module.
+    See Also: :mod:`pairloss.pairs`, for arguments, result and errors; :func:`~pairloss.bpr_loss`, what Spotlight and
+    Collie call BPR; :class:`~pairloss.LogBPRLoss`, the module.
 
     Source: Rendle, Freudenthaler, Gantner and Schmidt-Thieme, UAI 2009, arXiv 1205.2618, section 4.1.
     The partial credit, by label smoothing, is ours.
@@ -276,22 +269,17 @@ def adaptive_bpr_loss(
     that the two should reach, 1 without metadata. Partial credit is that of the chosen negative.
 
     Args:
-        positive_scores: p, [B] (or any other shape)
-        many_negative_scores: n, [K, B] or a sequence of K tensors [B], or a function that scores ids
-        num_items: not read, taken so that one training loop can call any loss of Collie
-        positive_items, negative_items, metadata, metadata_weights: partial credit. The items are ids, [B] and
-            [K, B]. Those of the negatives are needed with a function, too.
-        mask, weights, negative_mask: which pairs count, [B] bool, how much each does, [B] of at least 0, and which
-            negatives are real, [K, B] bool
+        positive_scores, many_negative_scores: p, [B], and n, [K, B], a sequence of K tensors [B] or a function of ids
+        num_items: not read, taken so that one loop can call any loss of Collie
+        positive_items, negative_items, metadata, metadata_weights: partial credit, with item ids [B] and [K, B]
+        mask, weights, negative_mask: which pairs count, how much each does, and which negatives are real, [K, B] bool
         batch_first: whether many negatives, their items and their mask are [B, K]
-        hardest_by: "score", or "violation" for the largest :math:`n_k + d_k`, so that a related negative
-            does not hide a worse unrelated one. Without metadata both agree.
+        hardest_by: "score", or "violation" for the largest :math:`n_k + d_k`, so that a related negative does not hide
+            a worse unrelated one
         squared, reduction: :math:`\ell + \ell^2` or :math:`\ell`, as "mean", "sum" or "none" (one value per pair)
 
-    Result, errors and all arguments in detail: :mod:`pairloss.pairs`.
-
-    See Also: :func:`~pairloss.bpr_loss`, against one negative; :func:`~pairloss.choose_hardest`, the choice alone;
-    :class:`~pairloss.AdaptiveBPRLoss`, the module.
+    See Also: :mod:`pairloss.pairs`, for arguments, result and errors; :func:`~pairloss.bpr_loss`, against one negative;
+    :func:`~pairloss.choose_hardest`, the choice alone; :class:`~pairloss.AdaptiveBPRLoss`, the module.
 
     Source: Collie, ``collie.loss.adaptive_bpr_loss``.
 
@@ -322,23 +310,18 @@ def adaptive_hinge_loss(
     that the two should reach, 1 without metadata. Partial credit is that of the chosen negative.
 
     Args:
-        positive_scores: p, [B] (or any other shape)
-        many_negative_scores: n, [K, B] or a sequence of K tensors [B], or a function that scores ids
-        num_items: not read, taken so that one training loop can call any loss of Collie
-        positive_items, negative_items, metadata, metadata_weights: partial credit. The items are ids, [B] and
-            [K, B]. Those of the negatives are needed with a function, too.
-        mask, weights, negative_mask: which pairs count, [B] bool, how much each does, [B] of at least 0, and which
-            negatives are real, [K, B] bool
+        positive_scores, many_negative_scores: p, [B], and n, [K, B], a sequence of K tensors [B] or a function of ids
+        num_items: not read, taken so that one loop can call any loss of Collie
+        positive_items, negative_items, metadata, metadata_weights: partial credit, with item ids [B] and [K, B]
+        mask, weights, negative_mask: which pairs count, how much each does, and which negatives are real, [K, B] bool
         batch_first: whether many negatives, their items and their mask are [B, K]
-        hardest_by: "score", or "violation" for the largest :math:`n_k + d_k`, so that a related negative
-            does not hide a worse unrelated one. Without metadata both agree.
+        hardest_by: "score", or "violation" for the largest :math:`n_k + d_k`, so that a related negative does not hide
+            a worse unrelated one
         squared, reduction: :math:`\ell + \ell^2` or :math:`\ell`, as "mean", "sum" or "none" (one value per pair)
 
-    Result, errors and all arguments in detail: :mod:`pairloss.pairs`.
-
-    See Also: :func:`~pairloss.hinge_loss`, against one negative; :func:`~pairloss.warp_loss`, against the first that
-    violates the margin; :func:`~pairloss.choose_hardest`, the choice alone; :class:`~pairloss.AdaptiveHingeLoss`, the
-    module.
+    See Also: :mod:`pairloss.pairs`, for arguments, result and errors; :func:`~pairloss.warp_loss`, against the first
+    that violates the margin; :func:`~pairloss.choose_hardest`, the choice alone;
+    :class:`~pairloss.AdaptiveHingeLoss`, the module.
 
     Source: Spotlight, ``spotlight.losses.adaptive_hinge_loss`` (squared=False), and Collie,
     ``collie.loss.adaptive_hinge_loss``.
@@ -377,22 +360,17 @@ def warp_loss(
     The weight carries no gradient. The square, which ``squared=False`` leaves out, squares it too.
 
     Args:
-        positive_scores: p, [B] (or any other shape)
-        many_negative_scores: n, [K, B] or a sequence of K tensors [B], or a function that scores ids
+        positive_scores, many_negative_scores: p, [B], and n, [K, B], a sequence of K tensors [B] or a function of ids
         num_items: N, the number of all items
-        positive_items, negative_items, metadata, metadata_weights: partial credit. The items are ids, [B] and
-            [K, B]. Those of the negatives are needed with a function, too.
-        mask, weights, negative_mask: which pairs count, [B] bool, how much each does, [B] of at least 0, and which
-            negatives are real, [K, B] bool
+        positive_items, negative_items, metadata, metadata_weights: partial credit, with item ids [B] and [K, B]
+        mask, weights, negative_mask: which pairs count, how much each does, and which negatives are real, [K, B] bool
         batch_first: whether many negatives, their items and their mask are [B, K]
         rank_weight: "log" or "harmonic"
         squared, reduction: :math:`\ell + \ell^2` or :math:`\ell`, as "mean", "sum" or "none" (one value per pair)
 
-    Result, errors and all arguments in detail: :mod:`pairloss.pairs`.
-
-    See Also: :func:`~pairloss.adaptive_hinge_loss`, against the hardest of the K;
-    :func:`~pairloss.choose_first_violation`, the search alone; :func:`~pairloss.lambdarank_loss`, which knows the ranks
-    instead of estimating them; :class:`~pairloss.WARPLoss`, the module.
+    See Also: :mod:`pairloss.pairs`, for arguments, result and errors; :func:`~pairloss.choose_first_violation`, the
+    search alone; :func:`~pairloss.lambdarank_loss`, which knows the ranks instead of estimating them;
+    :class:`~pairloss.WARPLoss`, the module.
 
     Source: Weston, Bengio and Usunier, WSABIE, IJCAI 2011, and Collie, ``collie.loss.warp_loss``.
 
@@ -432,20 +410,17 @@ def softmax_loss(
 
     Args:
         positive_scores: p, [B] (or any other shape)
-        many_negative_scores: n, [K, B] or a sequence of K tensors [B]. A function that scores ids is refused:
-            every negative has a gradient here, so none could be left out of the second scoring.
-        positive_items, negative_items, metadata, metadata_weights: partial credit. The items are ids, [B] and [K, B].
-        mask, weights, negative_mask: which pairs count, [B] bool, how much each does, [B] of at least 0, and which
-            negatives are real, [K, B] bool
+        many_negative_scores: n, [K, B] or a sequence of K tensors [B]. A function of ids is refused, because every
+            negative has a gradient here.
+        positive_items, negative_items, metadata, metadata_weights: partial credit, with item ids [B] and [K, B]
+        mask, weights, negative_mask: which pairs count, how much each does, and which negatives are real, [K, B] bool
         batch_first: whether many negatives, their items and their mask are [B, K]
         temperature: :math:`\tau`, above 0. One that is learned divides the scores before the call.
         reduction: "mean", "sum" or "none" (one value per pair)
 
-    Result, errors and all arguments in detail: :mod:`pairloss.pairs`.
-
-    See Also: :func:`~pairloss.in_batch_softmax_loss`, against the other positives of a batch;
-    :func:`~pairloss.log_bpr_loss`, against one negative; :func:`~pairloss.adaptive_hinge_loss`, against the hardest;
-    :func:`~pairloss.sample_negatives`; :class:`~pairloss.SoftmaxLoss`, the module.
+    See Also: :mod:`pairloss.pairs`, for arguments, result and errors; :func:`~pairloss.in_batch_softmax_loss`, against
+    the other positives of a batch; :func:`~pairloss.adaptive_hinge_loss`, against the hardest;
+    :class:`~pairloss.SoftmaxLoss`, the module.
 
     Source: Bengio and Senécal, IEEE Transactions on Neural Networks 19(4), 2008 (sampled softmax); van den Oord,
     Li and Vinyals, 2018, arXiv 1807.03748 (InfoNCE). The partial credit, by soft targets, is ours.
@@ -471,14 +446,12 @@ def pointwise_loss(
     .. math:: \ell = 1 - \sigma(p) + \sigma(n)
 
     Args:
-        positive_scores, negative_scores: p and n, [B] each (or any other shape). The negatives may be [1, B].
+        positive_scores, negative_scores: p and n, [B] each
         mask, weights: which pairs count, [B] bool, and how much each does, [B] of at least 0
         reduction: "mean", "sum" or "none" (one value per pair)
 
-    Result, errors and all arguments in detail: :mod:`pairloss.pairs`.
-
-    See Also: :func:`~pairloss.bpr_loss`, which compares the two; :func:`~pairloss.logistic_loss`, the same idea with a
-    gradient that does not vanish.
+    See Also: :mod:`pairloss.pairs`, for arguments, result and errors; :func:`~pairloss.bpr_loss`, which compares the
+    two; :func:`~pairloss.logistic_loss`, the same idea with a gradient that does not vanish.
 
     Source: Spotlight, ``spotlight.losses.pointwise_loss``.
 
