@@ -55,8 +55,7 @@ _RENAMED = {
 
 
 def __getattr__(name: str) -> _Any:
-    if name not in _RENAMED:
+    if not (new := _RENAMED.get(name)):
         raise AttributeError(f"module 'pairloss' has no attribute {name!r}")
-    new = _RENAMED[name]
     _warnings.warn(f"pairloss.{name} is now pairloss.{new.__name__}", DeprecationWarning, stacklevel=2)
     return new

@@ -1,7 +1,7 @@
 r"""The hinge over whole lists: every pair of items with different labels, the higher label against the lower.
 
-Symbols: :math:`s_i` the score and :math:`y_i` the label of item i of a list of L items. With ``groups``
-only items of one group are compared, so that many lists (the users of a batch, say) go in at once.
+Symbols: :math:`s_i` is the score and :math:`y_i` the label of item i of a list of L items. With ``groups`` only items
+of one group are compared, so that many lists (the users of a batch, say) go in at once.
 """
 
 from typing import Literal, NamedTuple
@@ -32,19 +32,17 @@ def pairwise_hinge_loss(
     Args:
         scores: scores s, [L] floating. Equal scores are a tie, which costs :math:`m^q`, at infinity too;
             padding may score −1e9 or −inf.
-        labels: labels y ≥ 0, [L], bool or any real dtype. On a GPU, and under torch.compile, the number of
-            different labels cannot be read. There bool labels take one pass, uint8 labels at most eight, and others
-            as many as a list of different labels would.
+        labels: labels y ≥ 0, [L], bool or any real dtype. On a GPU, and under torch.compile, their number cannot be
+            read. There bool labels take one pass, uint8 at most eight, and others as many as if all differed.
         groups: ids of the groups, [L] integer, or None for one list
         margin: the margin m ≥ 0, in the unit of the scores
         power: q, 1 for the hinge, 2 for its square
         reduction: "mean", over all pairs of all groups, or "sum"
 
-    Returns:
-        A scalar, float32 (float64 for float64 scores); 0 where there is no pair.
+    Returns: a scalar, float32 (float64 for float64 scores); 0 where there is no pair.
 
-    Raises: TypeError for a wrong type or dtype, ValueError for shapes or devices that differ, a margin below 0, another
-    power, an unknown reduction and (on the CPU) labels that are not finite numbers of at least 0.
+    Raises: TypeError for a wrong dtype, ValueError for a wrong shape, device, margin, power or reduction and (on the
+    CPU) labels that are not finite numbers of at least 0.
 
     See Also: :func:`~pairloss.hinge_loss`, over sampled pairs; :func:`~pairloss.lambdarank_loss`, which weighs pairs by
     what they do at the top of the list.

@@ -154,10 +154,8 @@ def negatives(
 def no_function(name: str, many: Any) -> None:
     """``many`` is no scoring function, for a loss in which all K negatives have a gradient."""
     if callable(many):
-        raise TypeError(
-            f"{name} was a function; expected scores, [K, B]: every negative has a gradient here, so "
-            "scoring all of them without gradients first would save nothing"
-        )
+        why = "every negative has a gradient here, so that scoring twice would save nothing"
+        raise TypeError(f"{name} was a function; expected scores, [K, B]: {why}")
 
 
 def of_the_term(loss: Any, positive: Tensor, negative: Tensor) -> None:
@@ -184,10 +182,8 @@ def of_the_choice(index: Any, many: Tensor) -> None:
     if index.dtype not in INTEGERS:
         raise TypeError(f"choose returned {index.dtype}; expected integer rows")
     if index.shape != many.shape[1:]:
-        raise ValueError(
-            f"choose returned shape {list(index.shape)} for negatives {list(many.shape)}; "
-            f"expected {list(many.shape[1:])}, one row for each positive"
-        )
+        shapes = f"shape {list(index.shape)} for negatives {list(many.shape)}"
+        raise ValueError(f"choose returned {shapes}; expected {list(many.shape[1:])}, one row for each positive")
     _same_device("what choose returned", index, "the negatives", many)
     within("choose returned rows", index, many.shape[0])
 
@@ -237,6 +233,8 @@ def function(name: str, value: Any) -> None:
 
 def metadata(tables: Any, weights: Any) -> None:
     """``tables`` and ``weights`` have the same keys; tables share N, weights are ≥ 0 and sum to at most 1."""
+    if tables is None and weights is None:
+        return
     for name, value in (("metadata", tables), ("metadata_weights", weights)):
         if value is not None and not isinstance(value, dict):
             raise TypeError(f"{name} must be a dict, got {type(value).__name__}")
@@ -245,9 +243,8 @@ def metadata(tables: Any, weights: Any) -> None:
                 raise TypeError(f"{name} has the key {key!r}; expected a str, a name")
     tables, weights = tables or {}, weights or {}
     if tables.keys() != weights.keys():
-        raise ValueError(
-            f"metadata has the keys {sorted(tables)} but metadata_weights {sorted(weights)}; expected the same"
-        )
+        keys = f"{sorted(tables)} but metadata_weights {sorted(weights)}"
+        raise ValueError(f"metadata has the keys {keys}; expected the same")
     for name, weight in weights.items():
         number(f"metadata_weights[{name!r}]", weight)
     total = sum(map(float, weights.values()))
@@ -263,12 +260,9 @@ def metadata(tables: Any, weights: Any) -> None:
                 f"metadata[{name!r}] of shape {list(table.shape)} holds other numbers than 0 and 1; a table [N, C] has "
                 "a column for each label, 1 where the item has it. Codes are [N]; embeddings are no labels"
             )
-        length = len(next(iter(tables.values())))
-        if len(table) != length:
-            raise ValueError(
-                f"metadata[{name!r}] has {len(table)} rows and another table {length}; "
-                "expected one row per item in every table"
-            )
+        if len(table) != (length := len(next(iter(tables.values())))):
+            counts = f"{len(table)} rows and another table {length}"
+            raise ValueError(f"metadata[{name!r}] has {counts}; expected one row per item in every table")
 
 
 def item_ids(positive: Any, negative: Any, needed: bool) -> None:
@@ -286,10 +280,8 @@ def rows_of_tables(positive: Tensor, negative: Tensor, tables: dict[str, Tensor]
         return
     name, table = next(iter(tables.items()))  # all have as many rows
     if table.device != positive.device:
-        raise ValueError(
-            f"metadata[{name!r}] is on {table.device} but positive_items on {positive.device}; "
-            "move the table to the device of the items and scores"
-        )
+        devices = f"{table.device} but positive_items on {positive.device}"
+        raise ValueError(f"metadata[{name!r}] is on {devices}; move the table to the device of the items and scores")
     within("positive_items holds ids", positive, table.shape[0], ", the rows of the metadata")
     within("negative_items holds ids", negative, table.shape[0], ", the rows of the metadata")
 
@@ -334,7 +326,7 @@ def listed(values: Any, labels: Any, groups: Any) -> None:
 def number(name: str, value: Any, above_0: bool = False, at_most: float = math.inf, of_a_tensor: str = "") -> None:
     """``value`` is a finite number, at least 0 or above 0, and at most ``at_most``."""
     _is_a(Real, "a float", name, value, of_a_tensor)
-    plain = int(value) if isinstance(value, Integral) else float(value)  # an int may be beyond every float
+    plain = value if isinstance(value, int) else float(value)  # an int may be beyond every float
     if not 0 <= plain <= min(at_most, MOST_FLOAT) or (above_0 and plain == 0):
         bound = "" if at_most == math.inf else f" and at most {at_most}"
         bound = f"{'above' if above_0 else 'of at least'} 0{bound}"

@@ -20,11 +20,9 @@ def take_negatives(rows: Tensor, index: Tensor, *, batch_first: bool = False) ->
         index: the row chosen for each pair, [B] integer, as the functions that choose give it
         batch_first: whether ``rows`` are [B, K]
 
-    Returns:
-        A tensor [B] like ``rows``, with gradients to the chosen entries.
+    Returns: a tensor [B] like ``rows``, with gradients to the chosen entries.
 
-    Raises: TypeError for a wrong type or dtype, ValueError for a wrong shape or device and (on the CPU) a row below 0
-    or above K − 1.
+    Raises: TypeError for a wrong dtype, ValueError for a wrong shape or device and (on the CPU) a row not in 0 … K − 1.
 
     >>> scores = torch.tensor([[2.0, 0.5], [3.0, 0.1], [2.5, 0.4]])
     >>> take_negatives(scores, choose_hardest(scores))
@@ -49,13 +47,9 @@ def choose_hardest(
         negative_mask: which of them are real, [K, B] bool; the others are never chosen
         batch_first: whether both are [B, K]
 
-    Returns:
-        Row indices, [B] int64; 0 where no negative is real. A NaN counts as the highest score, so that it
-        stays visible.
+    Returns: row indices, [B] int64; 0 where no negative is real. A NaN counts as the highest score.
 
-    Raises: TypeError for a wrong type or dtype, ValueError for a wrong shape or device.
-
-    See Also: :func:`~pairloss.take_negatives`, which takes the scores at these rows.
+    Raises: TypeError for a wrong dtype, ValueError for a wrong shape or device.
 
     >>> choose_hardest(torch.tensor([[2.0, 0.5], [3.0, 0.1], [2.5, 0.4]]))
     tensor([1, 0])
@@ -77,8 +71,7 @@ def choose_semi_hard(
         negative_mask: which of them are real, [K, B] bool; the others are never chosen
         batch_first: whether the last two are [B, K]
 
-    Returns:
-        Row indices, [B] int64; 0 where no negative is real.
+    Returns: row indices, [B] int64; 0 where no negative is real.
 
     Raises: TypeError for a wrong dtype, ValueError for a wrong shape or device.
 
@@ -106,15 +99,13 @@ def choose_first_violation(
         batch_first: whether both are [B, K]
 
     Returns:
-        ``(index, tries, found)``, each [B]. index is the row of the first violation (int64; K − 1 where
-        there is none), tries the number of draws it took (int64; where there is none, all real
-        negatives), found whether there is one (bool). A NaN counts as a violation, so that it stays
-        visible.
+        ``(index, tries, found)``, each [B]. index is the row of the first violation (int64; K − 1 where there is none),
+        tries the number of draws it took (int64; all real negatives where there is none), and found whether there is
+        one (bool). A NaN counts as a violation, so that it stays visible.
 
     Raises: TypeError for a wrong dtype, ValueError for a wrong shape or device.
 
-    >>> index, tries, found = choose_first_violation(torch.tensor([[-1.0, -1.0], [0.5, -2.0], [2.0, -3.0]]))
-    >>> index, tries, found
+    >>> choose_first_violation(torch.tensor([[-1.0, -1.0], [0.5, -2.0], [2.0, -3.0]]))  # index, tries, found
     (tensor([1, 2]), tensor([2, 3]), tensor([ True, False]))
     """
     margins, negative_mask = _checked("margins", margins, negative_mask, batch_first)

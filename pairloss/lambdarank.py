@@ -28,27 +28,24 @@ def lambdarank_loss(
 
     .. math:: L = \sum_{y_i > y_j} |\Delta \text{NDCG}_{ij}| \log(1 + e^{-\sigma (s_i - s_j)})
 
-    with gains :math:`2^y - 1` and discounts :math:`1 / \log_2(1 + \text{rank})`, ranks by score within
-    the group, ties in the order given. The weights carry no gradient. ``at=k`` is the same of NDCG@k, whose
-    discounts beyond rank k are 0: only pairs with an item among the first k count, which is what the first
-    screen of a long list asks for. Over groups of any sizes, with no padding, in O(Σ size²) time, or
-    O(k · L), and in O(L) memory: pairs are looked at a piece at a time. (A second derivative, torch.func and
-    torch.compile take all of them at once.)
+    with gains :math:`2^y - 1` and discounts :math:`1 / \log_2(1 + \text{rank})`, ranks by score within the group, ties
+    in the order given. The weights carry no gradient. ``at=k`` is the same of NDCG@k: only pairs with an item among the
+    first k count. Over groups of any sizes, with no padding, in O(Σ size²) time, or O(k · L), and in O(L) memory,
+    because pairs are looked at a piece at a time. (A second derivative, torch.func and torch.compile take all at once.)
 
     Args:
         scores: scores, [L] floating
         labels: labels y ≥ 0, [L], bool or any real dtype
-        groups: ids of the groups, [L] integer, or None for one list. With groups the loss waits for a
-            GPU, to learn their sizes, and cannot be compiled into one graph.
+        groups: ids of the groups, [L] integer, or None for one list. With groups the loss waits for a GPU, to learn
+            their sizes, and cannot be compiled into one graph.
         sigma: the steepness σ > 0
         at: k, at least 1, or None for the whole list
         reduction: "mean", over all groups, those without a pair included, or "sum"
 
-    Returns:
-        A scalar, float32 (float64 for float64 scores); 0 where there is no pair.
+    Returns: a scalar, float32 (float64 for float64 scores); 0 where there is no pair.
 
-    Raises: TypeError for a wrong type or dtype, ValueError for shapes or devices that differ, a sigma that is not above
-    0, an ``at`` below 1, an unknown reduction and (on the CPU) labels that are not finite numbers of at least 0.
+    Raises: TypeError for a wrong dtype, ValueError for a wrong shape, device, sigma, ``at`` or reduction and (on the
+    CPU) labels that are not finite numbers of at least 0.
 
     See Also: :func:`~pairloss.pairwise_hinge_loss`, every pair alike; :func:`~pairloss.warp_loss`, which estimates the
     rank from sampled negatives.
@@ -81,10 +78,8 @@ def lambdarank_loss(
         except RuntimeError:
             if only_backward(s):
                 raise
-            raise ValueError(
-                "groups was given under torch.compile or inside vmap, where their sizes cannot be learnt; "
-                "expected None, or one call for each list"
-            ) from None
+            where = "under torch.compile or inside vmap, where their sizes cannot be learnt"
+            raise ValueError(f"groups was given {where}; expected None, or one call for each list") from None
         num_groups, first = len(sizes), (sizes.cumsum(0) - sizes)[group]
     s, y, rank = s[order], y[order], index - first + 1
     discount = 1 / torch.log2(1 + rank.to(dtype))

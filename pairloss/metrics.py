@@ -1,7 +1,7 @@
 """Metrics of ranked lists: how well scores put first what was held out."""
 
 from collections.abc import Callable, Iterator
-from typing import Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 import torch
 from torch import Tensor
@@ -39,8 +39,7 @@ def ndcg(
         A scalar, or [U] with NaN for a user without a held-out item. It is float64 on the CPU and on CUDA, float32
         elsewhere, and has no gradients. The mean over no user is NaN.
 
-    Raises: TypeError for a wrong type or dtype, ValueError for a wrong shape, device, k or reduction and (on the CPU)
-    NaN unless it is excluded.
+    Raises: TypeError for a wrong dtype, ValueError for a wrong shape, device, k or reduction and (on the CPU) NaN.
 
     See Also: :func:`~pairloss.metrics.recall`, for which all k places are the same.
 
@@ -125,11 +124,9 @@ def top_k(scores: Scores, k: int = 10, *, exclude: Chosen | None = None) -> Tens
         scores, exclude: as in :func:`~pairloss.metrics.ndcg`. With a function ``exclude`` is needed, for its shape.
         k: how many items each user gets, at least 1
 
-    Returns:
-        Item ids, [U, k] int64, and −1 in the last places of a user who has fewer than k items left.
+    Returns: item ids, [U, k] int64, and −1 in the last places of a user who has fewer than k items left.
 
-    Raises: TypeError for a wrong type or dtype, ValueError for a wrong shape, device or k, a function alone and (on the
-    CPU) NaN unless it is excluded.
+    Raises: as :func:`~pairloss.metrics.ndcg`, and ValueError for a function alone.
 
     >>> top_k(torch.tensor([[0.1, 0.3, 0.2, 0.3]]), k=2)
     tensor([[1, 3]])
@@ -160,10 +157,10 @@ def _rankings(scores: Scores, **chosen: Chosen | None) -> Iterator[_Ranking]:
             tables[name].index_select(0, users).to_dense().bool() if name in tables else none
             for name in ("exclude", "held_out")
         )
-        with torch.no_grad():
-            if isinstance(scores, Tensor):
-                piece = scores.index_select(0, users)
-            else:
+        if isinstance(scores, Tensor):
+            piece = scores.detach().index_select(0, users)
+        else:
+            with torch.no_grad():
                 piece = scores(users) if num_users else none.float()
         checks.scores_of(users, piece, excluded)
         # NaN is above every number. Unlike -piece, 0 - piece has no zero below 0, which some devices sort apart.
@@ -173,12 +170,12 @@ def _rankings(scores: Scores, **chosen: Chosen | None) -> Iterator[_Ranking]:
         yield _Ranking(items, cost, held_out.gather(1, items), others.gather(1, items))
 
 
-def _table(name: str, chosen: Chosen | None) -> Tensor:
+def _table(name: str, chosen: Any) -> Tensor:
     if isinstance(chosen, Interactions):
         return chosen.matrix
     checks.tensor(name, chosen, "bool", [torch.bool], " or pairloss.Interactions")
-    assert isinstance(chosen, Tensor)  # what has just been checked
-    return chosen
+    table: Tensor = chosen
+    return table
 
 
 def _reduced(

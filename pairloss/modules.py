@@ -1,8 +1,7 @@
 """The losses as modules: options and metadata are given once, scores and items at every step.
 
-A module computes nothing of its own. It holds the metadata tables as buffers, so ``.to(device)`` moves them with the
-model and ``state_dict`` keeps them. It calls the function that bears its name, and its options are those of that
-function.
+A module calls the function that bears its name, with the options of that function. It holds the metadata tables as
+buffers, so ``.to(device)`` moves them with the model and ``state_dict`` keeps them.
 """
 
 import inspect
@@ -60,7 +59,7 @@ class _PairLoss(torch.nn.Module):
 
     def extra_repr(self) -> str:
         """What ``repr`` shows."""
-        names = (["metadata_weights"] if self.metadata_weights else []) + list(self._options)
+        names = ("metadata_weights", *self._options) if self.metadata_weights else self._options
         return ", ".join(f"{name}={getattr(self, name)!r}" for name in names)
 
 
@@ -72,9 +71,7 @@ def _as_labels(name: str, table: Tensor) -> Tensor:
     if not table.is_floating_point():
         return table
     if table.is_meta:
-        raise ValueError(
-            f"metadata[{name!r}] is on the meta device, where it has no values; expected them, or integers"
-        )
+        raise ValueError(f"metadata[{name!r}] is on the meta device, without values; expected them, or integers")
     codes: Tensor = torch.unique(table, return_inverse=True)[1]
     return codes.masked_fill(~(table >= 0), -1)  # what was missing stays missing
 

@@ -69,17 +69,14 @@ def total_weight(
 ) -> Tensor:  # fmt: skip
     r"""What the reduction "mean" divides by: :math:`\sum w` over the pairs that count.
 
-    A batch in parts, on several ranks or in several passes, has the mean of the whole only if each part's *sum*
-    is divided by the weight of *all* parts. The mean of their means is another number wherever a mask, weights or
-    a negative_mask leave the parts unequal.
+    A batch in parts, on several ranks or in several passes, has the mean of the whole only if each part's *sum* is
+    divided by the weight of *all* parts. The mean of their means differs where masks or weights leave them unequal.
 
     Args:
         positive_scores: scores of the positives, [B], or anything floating of their shape; only the shape counts
         mask, weights, negative_mask, batch_first: as the loss gets them
 
-    Returns:
-        B where all pairs count alike. A scalar without gradient, on the device of the scores, in float64, or in
-        float32 on a device that has no float64.
+    Returns: a scalar without gradient, in float64 (float32 on a device without that): B where all pairs count alike.
 
     Raises: TypeError for a wrong dtype, ValueError for shapes or devices that differ and (on the CPU) weights below 0.
 

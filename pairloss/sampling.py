@@ -16,22 +16,21 @@ def sample_negatives(
 ) -> Any:  # fmt: skip
     r"""K items for each user, drawn independently from those without an interaction: uniformly, or by ``weights``.
 
-    The r-th item that a user has *not* chosen is found by bisection in the sorted list of those that
-    they have: exact, without rejected draws, and with no memory beyond a few tensors [K, B]. With weights, r is
-    a place in their cumulative sum, in whole numbers, so that nothing is lost to rounding.
+    The r-th item that a user has *not* chosen is found by bisection in the sorted list of those that they have: exact,
+    without rejected draws, and in the memory of a few tensors [K, B]. With weights, r is a place in their cumulative
+    sum, in whole numbers, so that nothing is lost to rounding.
 
     Args:
         positive_users: user ids, [B] integer
-        interactions: what is not to be drawn: :class:`~pairloss.Interactions`, or a matrix [U, N], which
-            may be sparse COO or CSR, whose stored entries are the interactions, or dense and not 0 there.
-            Interactions and coalesced COO tensors cost nothing per interaction. Anything else is brought
-            into that form at each call, and a dense matrix waits for a GPU to do so.
+        interactions: what is not to be drawn: :class:`~pairloss.Interactions`, or a matrix [U, N], which may be sparse
+            COO or CSR, whose stored entries are the interactions, or dense and not 0 there. Interactions and coalesced
+            COO tensors are ready to use. Others are brought into that form at each call; a dense one waits for a GPU.
         num_negatives: K, at least 1
         weights: draw in proportion to these, [N] numbers of at least 0, finite: popularity to some power, for
             example. An item of weight 0 is never drawn. They count to one part in :math:`2^{52}` of their sum, or in
             :math:`2^{23}` on a device that has no float64.
-        return_mask: whether to say which draws are real, for ``negative_mask``: all but those for a user
-            who has interacted with everything, who gets item 0
+        return_mask: whether to say which draws are real, for ``negative_mask``: all but those for a user who has
+            interacted with everything, who gets item 0
         batch_first: whether what comes back is [B, K]
         generator: source of randomness, on the device of the users
 
@@ -112,10 +111,7 @@ def sample_negatives(
 
 
 def _whole(weights: Tensor) -> Tensor:
-    """Weights as whole numbers, whose sums are exact: about 2⁵² all together, 2²³ where there is no float64.
-
-    No weight above 0 becomes 0.
-    """
+    """Weights as whole numbers, whose sums are exact: about 2⁵² all together, 2²³ without float64; 0 for 0 alone."""
     weights = usable(weights).to(widest(weights.device))
     if not len(weights):
         return weights.long()
@@ -126,16 +122,15 @@ def _whole(weights: Tensor) -> Tensor:
 
 def _coalesced(interactions: Tensor) -> tuple[Tensor, Tensor]:
     """Rows and columns of the interactions, in order, each pair once."""
-    if interactions.layout == torch.strided:
-        rows, items = (interactions != 0).to_sparse().indices()
-    elif interactions.layout == torch.sparse_coo and interactions.is_coalesced():
-        rows, items = interactions.indices()
+    if interactions.layout == torch.sparse_csr:
+        counts, items = interactions.crow_indices().diff(), interactions.col_indices().long()
+        rows = torch.arange(len(counts), device=counts.device).repeat_interleave(counts, output_size=len(items))
+        pairs = ones_at(torch.stack([rows, items]), interactions.shape).indices()
+    elif interactions.layout == torch.strided:
+        pairs = (interactions != 0).to_sparse().indices()
+    elif interactions.is_coalesced():
+        pairs = interactions.indices()
     else:
-        if interactions.layout == torch.sparse_csr:
-            counts, items = interactions.crow_indices().diff(), interactions.col_indices().long()
-            rows = torch.arange(len(counts), device=counts.device).repeat_interleave(counts, output_size=len(items))
-            pairs = torch.stack([rows, items])
-        else:
-            pairs = interactions._indices()
-        rows, items = ones_at(pairs, interactions.shape).indices()
+        pairs = ones_at(interactions._indices(), interactions.shape).indices()
+    rows, items = pairs
     return rows, items
