@@ -26,9 +26,11 @@ def tensor(name: str, value: Any, kind: str, dtypes: Sequence[torch.dtype], othe
     if not isinstance(value, Tensor):
         raise TypeError(f"{name} must be a torch.Tensor{other}, got {type(value).__name__}")
     if not dense(value):
-        masked = isinstance(value, MaskedTensor)
-        form = "a MaskedTensor" if masked else "a nested one" if value.is_nested else value.layout
-        raise TypeError(f"{name} must be a dense tensor, got {form}{'; give its data, and mask=' if masked else ''}")
+        if isinstance(value, MaskedTensor):
+            form = "a MaskedTensor; give its data, and its mask by mask="
+        else:
+            form = "a nested one" if value.is_nested else f"{value.layout}"
+        raise TypeError(f"{name} must be a dense tensor, got {form}")
     if value.dtype not in dtypes:
         raise TypeError(f"{name} must be {kind}, got {value.dtype}")
 
@@ -101,9 +103,9 @@ def sequence(name: str, rows: Sequence[Any]) -> None:
         raise ValueError(f"{name} is empty; expected K tensors [B] with K of at least 1")
     for k, row in enumerate(rows):
         scores(f"{name}[{k}]", row)
-    forms = [f"{list(row.shape)} on {row.device}" for row in rows]
-    if any(form != forms[0] for form in forms):
-        raise ValueError(f"{name} holds {', '.join(forms)}; expected K tensors of one shape on one device")
+    if any(row.shape != rows[0].shape or row.device != rows[0].device for row in rows):
+        forms = ", ".join(f"{list(row.shape)} on {row.device}" for row in rows)
+        raise ValueError(f"{name} holds {forms}; expected K tensors of one shape on one device")
 
 
 def rows(name: str, many: Tensor, batch_first: bool = False) -> None:
@@ -121,8 +123,10 @@ def columns(
     got, pairs = list(many.shape), list(positive.shape)
     if len(got) == len(pairs):  # asked first: torch.export would remember whether K equalled B
         form = ", ".join(map(str, [*pairs, "K"] if batch_first else ["K", *pairs]))
-        column = len(pairs) == 2 and pairs[1] == 1
-        hint = f". For [B, 1] use {positive_name}.squeeze(-1), and with [B, K] batch_first=True" if column else ""
+        hint = ""
+        if len(pairs) == 2 and pairs[1] == 1:
+            hint = f". For [B, 1] and [K, B] use {positive_name}.squeeze(-1)"
+            hint += f". For [B, 1] and [B, K] use {positive_name}.squeeze(-1) and batch_first=True, or {name}.T"
         raise ValueError(
             f"{name} has shape {got} beside {positive_name} {pairs}; "
             f"expected [{form}], K negatives for each positive{hint}"
@@ -260,8 +264,9 @@ def metadata(tables: Any, weights: Any) -> None:
                 f"metadata[{name!r}] of shape {list(table.shape)} holds other numbers than 0 and 1; a table [N, C] has "
                 "a column for each label, 1 where the item has it. Codes are [N]; embeddings are no labels"
             )
-        if len(table) != (length := len(next(iter(tables.values())))):
-            counts = f"{len(table)} rows and another table {length}"
+        length = next(iter(tables.values())).shape[0]
+        if table.shape[0] != length:
+            counts = f"{table.shape[0]} rows and another table {length}"
             raise ValueError(f"metadata[{name!r}] has {counts}; expected one row per item in every table")
 
 
