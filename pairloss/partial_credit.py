@@ -58,7 +58,8 @@ def ideal_difference_from_metadata(
     batch_first = batch_first and negative_items.ndim > positive_items.ndim
     positive_items, negative_items = usable(positive_items), rows_first(usable(negative_items), batch_first)
     checks.rows_of_tables(positive_items, negative_items, metadata)
-    (d,) = _ideal_differences(positive_items, [negative_items], metadata, metadata_weights, torch.get_default_dtype())
+    credit = Credit(positive_items, negative_items, metadata, metadata_weights)
+    (d,) = credit.ideal_differences([negative_items], torch.get_default_dtype())
     return d.movedim(0, -1) if batch_first else d
 
 
@@ -91,33 +92,26 @@ class Credit(NamedTuple):
 
     def ideal_differences(self, pieces: Sequence[Tensor], dtype: torch.dtype) -> Iterator[Tensor]:
         """For each piece of the negatives' ids its d. What the positives have is looked up once."""
-        return _ideal_differences(self.positive_items, pieces, self.metadata, self.metadata_weights, dtype)
-
-
-def _ideal_differences(
-    positive_items: Tensor, pieces: Sequence[Tensor], metadata: Metadata, weights: MetadataWeights, dtype: torch.dtype,
-) -> Iterator[Tensor]:  # fmt: skip
-    """For each piece of the negatives its d; what the positives have is looked up once."""
-    # Credit is added up in float64 and rounded once. The 2^m sums that m kinds of codes can come to stand in a table,
-    # so that only labels, whose match is any fraction, need a sum for each pair. Bit 0 of the index of the table is
-    # the same item on both sides, which leaves nothing of 1.
-    kinds = [(_matching(table, positive_items), float(weights[name])) for name, table in metadata.items()]
-    device = positive_items.device
-    wide = widest(device)
-    for negative_items in pieces:  # without float64 on the device, the few sums are made on the CPU
-        sums = torch.arange(1, -1, -1, dtype=torch.float64, device=device if wide == torch.float64 else "cpu")
-        index, rest = (positive_items == negative_items).to(torch.uint8), None
-        for matching, weight in kinds:
-            match = matching(negative_items)
-            if match.dtype == torch.bool and len(sums) < MOST_SUMS:
-                index = torch.add(index, match.to(torch.uint8), alpha=len(sums))
-                sums = torch.cat([sums, sums - weight])
-            else:
-                match = match.to(wide) * weight
-                rest = match if rest is None else rest + match
-        sums = (_above_rounding(sums).to(dtype) if rest is None else sums.to(wide)).to(device)
-        d = sums.index_select(0, index.reshape(-1).long()).reshape(index.shape)
-        yield d if rest is None else _above_rounding(d - rest).to(dtype)
+        # Credit is added up in float64 and rounded once. The 2^m sums that m kinds of codes can come to stand in a
+        # table, so that only labels, whose match is any fraction, need a sum for each pair. Bit 0 of the index of the
+        # table is the same item on both sides, which leaves nothing of 1.
+        positive, weights = self.positive_items, self.metadata_weights
+        kinds = [(_matching(table, positive), float(weights[name])) for name, table in self.metadata.items()]
+        device, wide = positive.device, widest(positive.device)
+        for negative_items in pieces:  # without float64 on the device, the few sums are made on the CPU
+            sums = torch.arange(1, -1, -1, dtype=torch.float64, device=device if wide == torch.float64 else "cpu")
+            index, rest = (positive == negative_items).to(torch.uint8), None
+            for matching, weight in kinds:
+                match = matching(negative_items)
+                if match.dtype == torch.bool and len(sums) < MOST_SUMS:
+                    index = torch.add(index, match.to(torch.uint8), alpha=len(sums))
+                    sums = torch.cat([sums, sums - weight])
+                else:
+                    match = match.to(wide) * weight
+                    rest = match if rest is None else rest + match
+            sums = (_above_rounding(sums).to(dtype) if rest is None else sums.to(wide)).to(device)
+            d = sums.index_select(0, index.reshape(-1).long()).reshape(index.shape)
+            yield d if rest is None else _above_rounding(d - rest).to(dtype)
 
 
 def _above_rounding(d: Tensor) -> Tensor:

@@ -89,7 +89,7 @@ def rows_in_a_piece(rows: Tensor, entries: int) -> int:
     """
     if torch.compiler.is_compiling():
         return max(rows.shape[0], 1)
-    entries *= 1 if rows.device.type == "cpu" else 8
+    entries *= 1 if rows.is_cpu else 8
     return max(entries // max(math.prod(rows.shape[1:]), 1), 1)
 
 
