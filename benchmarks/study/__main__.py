@@ -14,9 +14,9 @@ DATA = ("generated films", "MovieLens 100K", "Health", "Last.fm 2K", "Electronic
 THREE = ("MovieLens 100K", "Health", "Last.fm 2K")
 
 
-def rows(data: Names, scores: Names, dimensions: Names, losses: Names) -> list[Row]:
-    every = itertools.product(data, scores, dimensions, losses)
-    return [dict(zip(("data", "scores", "dimension", "loss"), one, strict=True)) for one in every]
+def rows(data: Names, scores: Names, dimensions: Names, losses: Names, tuned_on: Names = ("100",)) -> list[Row]:
+    every = itertools.product(data, scores, dimensions, losses, tuned_on)
+    return [dict(zip(("data", "scores", "dimension", "loss", "tuned on"), one, strict=True)) for one in every]
 
 
 with_dimension = tuple(name for name in REFERENCES if name not in ("popularity", "EASE"))
@@ -27,6 +27,8 @@ QUESTIONS = {
     "references": rows(DATA, ("",), ("",), ("popularity", "EASE")) + rows(DATA, ("",), ("64",), with_dimension),
     # Which scoring function, and how many dimensions?
     "scores": rows(THREE, ("dot", "cosine"), ("16", "64", "256"), ("softmax", "log BPR")),
+    # How far does a row move when it is tuned again, on another split?
+    "again": rows(THREE[:2], ("cosine",), ("64",), ("log BPR", "adaptive BPR", "softmax of 10", "softmax"), ("101",)),
     # Is a loss of this package ahead on every data set?
     "head": rows(DATA, ("cosine",), ("64", "256"), ("softmax", "SL@20"))
     + rows(DATA, ("",), ("256",), ("implicit ALS",)),

@@ -19,7 +19,6 @@ SIZES = {  # users in a batch, and the seeds of the splits that judge
     "Electronic": (256, range(3)),
     "Gowalla": (512, range(1)),
 }
-TUNED_ON = 100  # the seed of the split that tunes
 
 
 class Split(NamedTuple):

@@ -17,7 +17,7 @@ class Batch(NamedTuple):
     known: Tensor  # [b, N] bool, what these users have chosen
     rows: Tensor  # [P], the row of the user of each choice
     items: Tensor  # [P], the item of each choice
-    drawn: Tensor  # [K, P], items that the user has not chosen
+    drawn: Tensor  # [K, P], items drawn uniformly
     temperature: float  # by which the cosine is divided, 1 for a dot product
 
     @property
@@ -28,10 +28,15 @@ class Batch(NamedTuple):
     def negatives(self) -> Tensor:
         return self.at(self.drawn)
 
-    def at(self, items: Tensor) -> Tensor:
+    @property
+    def real(self) -> Tensor:
+        """Which of the drawn items the user has not chosen, [K, P] bool."""
+        return ~self.at(self.drawn, self.known)
+
+    def at(self, items: Tensor, table: Tensor | None = None) -> Tensor:
         """Scores of items [..., P]. As one long ``gather`` its gradient is quick."""
         places = self.rows * self.scores.shape[1] + items
-        return self.scores.flatten().gather(0, places.flatten()).view(places.shape)
+        return (self.scores if table is None else table).flatten().gather(0, places.flatten()).view(places.shape)
 
     @property
     def of_all(self) -> Tensor:
@@ -40,20 +45,21 @@ class Batch(NamedTuple):
 
 
 def one(loss: Callable[..., Tensor]) -> Callable[[Batch], Tensor]:
-    return lambda batch: loss(batch.positive, batch.negatives[0])
+    return lambda batch: loss(batch.positive, batch.negatives[0], mask=batch.real[0])
 
 
 def many(loss: Callable[..., Tensor]) -> Callable[[Batch], Tensor]:
-    return lambda batch: loss(batch.positive, batch.negatives)
+    return lambda batch: loss(batch.positive, batch.negatives, negative_mask=batch.real)
 
 
 def warp(batch: Batch) -> Tensor:
-    return pairloss.warp_loss(batch.positive, batch.negatives, batch.scores.shape[1])
+    num_items = batch.scores.shape[1]
+    return pairloss.warp_loss(batch.positive, batch.negatives, num_items, negative_mask=batch.real)
 
 
 def dns(batch: Batch) -> Tensor:
-    choose = pairloss.choose_hardest
-    return pairloss.pair_loss(terms.log_bpr, batch.positive, batch.negatives, choose=choose)
+    words = {"choose": pairloss.choose_hardest, "negative_mask": batch.real}
+    return pairloss.pair_loss(terms.log_bpr, batch.positive, batch.negatives, **words)
 
 
 def softmax(batch: Batch) -> Tensor:
@@ -78,7 +84,7 @@ def psl(batch: Batch) -> Tensor:
         below = torch.nn.functional.softplus(-2 * lead)  # log(1 + tanh(x)) = log 2 − softplus(−2x)
         return (-below / batch.temperature).logsumexp(0)
 
-    return pairloss.pair_loss(term, batch.positive, batch.negatives)
+    return pairloss.pair_loss(term, batch.positive, batch.negatives, negative_mask=batch.real)
 
 
 def bsl(batch: Batch) -> Tensor:
@@ -87,7 +93,7 @@ def bsl(batch: Batch) -> Tensor:
     def term(positive: Tensor, negatives: Tensor, d: Tensor | float) -> Tensor:
         return (2 * negatives).logsumexp(0) / 2 - positive
 
-    return pairloss.pair_loss(term, batch.positive, batch.negatives)
+    return pairloss.pair_loss(term, batch.positive, batch.negatives, negative_mask=batch.real)
 
 
 LOSSES: dict[str, tuple[Callable[[Batch], Tensor], int]] = {  # and the negatives drawn for each choice

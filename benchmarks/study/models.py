@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-import pairloss
 from pairloss import Interactions
 
 from .losses import LOSSES, Batch
@@ -49,7 +48,6 @@ def factors(
     counts = users.bincount(minlength=train.num_users)
     start = counts.cumsum(0) - counts
     while True:
-        drawn = pairloss.sample_negatives(users, train, k, generator=generator) if k else users.new_empty(0, len(users))
         for some in torch.randperm(train.num_users, generator=generator).split(batch):
             rows = torch.arange(len(some)).repeat_interleave(counts[some])
             if not len(rows):
@@ -59,7 +57,8 @@ def factors(
             scores = model(some)
             known = torch.zeros(scores.shape, dtype=torch.bool)
             known[rows, items[places]] = True
-            value = loss(Batch(scores, known, rows, items[places], drawn[:, places], temperature or 1.0))
+            drawn = torch.randint(train.num_items, (k, len(rows)), generator=generator)
+            value = loss(Batch(scores, known, rows, items[places], drawn, temperature or 1.0))
             optimizer.zero_grad()
             value.backward()
             optimizer.step()

@@ -9,9 +9,9 @@ import torch
 from tables import Row
 from torch import Tensor
 
-from pairloss import metrics
+from pairloss import Interactions, metrics
 
-from .data import SIZES, TUNED_ON, Split, joined, split
+from .data import SIZES, Split, joined, split
 from .models import STARTS, Scores, Setting, learn
 
 TRIALS = 12
@@ -25,14 +25,27 @@ class Fit(NamedTuple):
     scores: Scores | None
 
 
-def head(scores: Scores, held_out: Tensor, seen: Tensor, k: int, users: Tensor) -> tuple[float, float]:
+Lists = list[
+    tuple[Tensor, Tensor, Tensor]
+]  # users [u], and what of theirs is held out and what is left out, [u, N] bool
+
+
+def lists(held_out: Interactions, left_out: Interactions, step: int = 1) -> Lists:
+    """What judges every ``step``-th user, a thousand at a time."""
+    users = torch.arange(0, held_out.num_users, step)
+    return [
+        (some, *(part.matrix.index_select(0, some).to_dense() > 0 for part in (held_out, left_out)))
+        for some in users.split(1000)
+    ]
+
+
+def head(scores: Scores, judged: Lists, k: int) -> tuple[float, float]:
     """NDCG@k and recall@k as in ``pairloss.metrics``, without sorting the rest of the lists."""
     total, count = torch.zeros(2, dtype=torch.float64), 0
     discount = 1 / torch.log2(torch.arange(k, dtype=torch.float64) + 2)
-    for some in users.split(1000):
-        out, known = (table.index_select(0, some).to_dense() > 0 for table in (held_out, seen))
-        hits = out.gather(1, scores(some).masked_fill(known, -torch.inf).topk(k).indices).double()
-        liked = out.sum(1)
+    for users, held_out, left_out in judged:
+        hits = held_out.gather(1, scores(users).masked_fill(left_out, -torch.inf).topk(k).indices).double()
+        liked = held_out.sum(1)
         ndcg = (hits * discount).sum(1) / discount.cumsum(0)[liked.clamp(1, k) - 1]
         values = torch.stack([ndcg, hits.sum(1) / liked])[:, liked > 0]
         total, count = total + values.sum(1), count + values.shape[1]
@@ -42,11 +55,10 @@ def head(scores: Scores, held_out: Tensor, seen: Tensor, k: int, users: Tensor) 
 
 def fit(row: Row, setting: Setting, data: Split, seed: int) -> Fit:
     """The epoch that validates best."""
-    size = data.train.num_users
-    users = torch.arange(0, size, max(size // VALIDATED, 1))
+    judged = lists(data.valid, data.train, max(data.train.num_users // VALIDATED, 1))
     best = Fit(-1.0, 0, None)
     for epoch, scores in enumerate(learn(row, setting, data.train, seed, SIZES[row["data"]][0]), 1):
-        quality, _ = head(scores, data.valid.matrix, data.train.matrix, data.k, users)
+        quality, _ = head(scores, judged, data.k)
         if quality > best.quality:
             best = Fit(quality, epoch, None)
         if epoch - best.epoch >= PATIENCE or epoch >= EPOCHS or not math.isfinite(quality):
@@ -60,8 +72,7 @@ def judge(row: Row, setting: Setting, train, seen, test, k: int, seed: int, epoc
     for _, scores in zip(range(epochs), learn(row, setting, train, seed, SIZES[row["data"]][0]), strict=False):
         last = scores
     seconds = time.process_time() - begin
-    everybody = torch.arange(train.num_users)
-    return [*head(last, test.matrix, seen.matrix, k, everybody), metrics.auc(last, test, exclude=seen).item(), seconds]
+    return [*head(last, lists(test, seen), k), metrics.auc(last, test, exclude=seen).item(), seconds]
 
 
 def search(quality: Callable[[Setting], float], start: Setting) -> list[tuple[Setting, float, int]]:
@@ -97,8 +108,9 @@ def search(quality: Callable[[Setting], float], start: Setting) -> list[tuple[Se
 def work(row: Row) -> Row:
     """One row of the table: tuned on a split of its own, then judged on the others."""
     seeds, start = SIZES[row["data"]][1], STARTS.get(row["loss"], STARTS.get(row["scores"], ()))
-    data = split(row["data"], TUNED_ON)
-    tried = search(lambda setting: fit(row, setting, data, TUNED_ON).quality, start)
+    seed = int(row["tuned on"])
+    data = split(row["data"], seed)
+    tried = search(lambda setting: fit(row, setting, data, seed).quality, start)
     own, quality, _ = max(tried, key=lambda one: one[1])
     values, epochs = [], []
     for seed in seeds:

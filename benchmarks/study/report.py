@@ -1,8 +1,14 @@
-"""The tables of the study, as the pages show them."""
+"""The tables of the study, as the chapter "Training a recommender" shows them.
+
+python -m study.report    writes them into the chapter, each below its comment <!-- study: NAME -->
+"""
+
+import re
+from pathlib import Path
 
 from tables import Row, numbers, read
 
-from .models import REFERENCES
+from .losses import LOSSES
 
 # Recall@20 and NDCG@20 of matrix factorisation with 64 dimensions, fitted on nine tenths of the training choices, as
 # published: Table 2 of Yang et al., KDD 2025, arXiv 2508.05673, and of their arXiv 2411.00163.
@@ -33,7 +39,9 @@ Key = tuple[str, str, str]  # scores, dimension, loss
 
 
 def table() -> dict[tuple[str, ...], Row]:
-    return {(row["data"], row["scores"], row["dimension"], row["loss"]): row for row in read("study")}
+    """The rows by data, scores, dimension and loss, and those that were tuned again with another end."""
+    names = ("data", "scores", "dimension", "loss")
+    return {(*(row[name] for name in names), *["again"] * (row["tuned on"] != "100")): row for row in read("study")}
 
 
 def mean(row: Row, measure: str) -> float:
@@ -46,23 +54,19 @@ def short(value: float, digits: int = 3) -> str:
 
 
 def side_by_side(names: dict[str, Key], data: tuple[str, ...], measures: tuple[str, ...]) -> list[str]:
-    """A Markdown table: a row for each name, a column for each data set and measure. The best of a column is bold."""
+    """A row for each name, a column for each data set and measure. The best of a column is bold."""
     rows = table()
-    columns = [(one, measure) for one in data for measure in measures]
-    cells = {
-        column: {name: mean(rows[column[0], *key], column[1]) for name, key in names.items() if (column[0], *key) in rows}
-        for column in columns
-    }
-    head = [f"{one} {measure.upper()}" for one, measure in columns]
-    lines = [f"| | {' | '.join(head)} |", f"|---|{'---|' * len(columns)}"]
+    columns = [
+        {name: mean(rows[one, *key], measure) for name, key in names.items() if (one, *key) in rows}
+        for one in data
+        for measure in measures
+    ]
+    heads = [f"{one} {TITLES[measure]}" for one in data for measure in measures]
+    lines = [f"| | {' | '.join(heads)} |", f"|---|{'---|' * len(heads)}"]
     for name in names:
-        line = []
-        for column in columns:
-            value = cells[column].get(name)
-            text = "" if value is None else short(value)
-            line.append(f"**{text}**" if value == max(cells[column].values()) else text)
-        if any(line):
-            lines.append(f"| {name} | {' | '.join(line)} |")
+        cells = [short(column[name]) if name in column else "" for column in columns]
+        best = [name in column and column[name] == max(column.values()) for column in columns]
+        lines += [f"| {name} | {' | '.join(f'**{c}**' if b else c for c, b in zip(cells, best, strict=True))} |"]
     return lines
 
 
@@ -73,3 +77,71 @@ def ahead(data: str, one: Key, other: Key, measure: str = "ndcg") -> str:
     lead = [a - b for a, b in pairs]
     signed = f"{sum(lead) / len(lead):+.3f}".replace("-", "−")
     return f"{signed}, ahead in {sum(d > 0 for d in lead)} of {len(lead)}"
+
+
+def published(data: tuple[str, ...]) -> list[str]:
+    """Published Recall@20 and NDCG@20 compared with the study's, fitted on the same share of the choices."""
+    rows = table()
+    lines = [f"| | {' | '.join(data)} |", f"|---|{'---|' * len(data)}"]
+    for name in PUBLISHED[data[0]]:
+        cells = (" / ".join(short(value, 4) for value in PUBLISHED[one][name]) for one in data)
+        lines.append(f"| {name}, published | {' | '.join(cells)} |")
+    for name, key in OURS.items():
+        own = [rows.get((one, *key)) for one in data]
+        cells = (" / ".join(short(mean(row, m), 4) for m in ("recall", "ndcg")) if row else "" for row in own)
+        if any(own):
+            lines.append(f"| {name} | {' | '.join(cells)} |")
+    return lines
+
+
+def update() -> str:
+    """The text of the chapter with its tables made anew."""
+    text = CHAPTER.read_text()
+    for name, lines in TABLES.items():
+        found = re.compile(rf"(<!-- study: {name} -->\n\n)(?:\|.*\n)*")
+        assert found.search(text), name
+        text = found.sub(lambda match, lines=lines: match[1] + "\n".join([*lines(), ""]), text)
+    return text
+
+
+TITLES = {"ndcg": "NDCG", "auc": "AUC", "recall": "Recall"}
+CHAPTER = Path(__file__).parents[2] / "book/chapters/training.md"
+PEOPLE = ("MovieLens 100K", "Health", "Last.fm 2K")
+OURS: dict[str, Key] = {
+    "EASE": ("", "", "EASE"),
+    "implicit ALS, 64": ("", "64", "implicit ALS"),
+    "implicit ALS, 256": ("", "256", "implicit ALS"),
+    "cosine, 64, SL@20": ("cosine", "64", "SL@20"),
+    "cosine, 64, softmax": ("cosine", "64", "softmax"),
+    "cosine, 256, SL@20": ("cosine", "256", "SL@20"),
+    "cosine, 256, softmax": ("cosine", "256", "softmax"),
+}
+TABLES = {
+    "scores": lambda: side_by_side(
+        {
+            f"{scores}, {dimension}, {loss}": (scores, dimension, loss)
+            for loss in ("log BPR", "softmax")
+            for scores in ("dot", "cosine")
+            for dimension in ("16", "64", "256")
+        },
+        PEOPLE[:2],
+        ("ndcg", "auc"),
+    ),
+    "losses": lambda: side_by_side({loss: ("cosine", "64", loss) for loss in LOSSES}, PEOPLE[:2], ("ndcg", "auc")),
+    "references": lambda: side_by_side(
+        {
+            "popularity": ("", "", "popularity"),
+            "EASE": ("", "", "EASE"),
+            **{f"{name}, 64": ("", "64", name) for name in ("implicit ALS", "implicit BPR", "LightFM WARP")},
+            "implicit ALS, 256": ("", "256", "implicit ALS"),
+            "cosine, 64, softmax": ("cosine", "64", "softmax"),
+            "cosine, 256, softmax": ("cosine", "256", "softmax"),
+        },
+        PEOPLE,
+        ("ndcg", "auc"),
+    ),
+    "published": lambda: published(("Health", "Electronic")),
+}
+
+if __name__ == "__main__":
+    CHAPTER.write_text(update())
