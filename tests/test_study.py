@@ -193,15 +193,15 @@ def test_each_row_answers_a_question():
         trials = row["tried"].split("; ")
         start = models.STARTS.get(row["loss"], models.STARTS.get(row["scores"], ()))
         assert len(trials) == (protocol.TRIALS if start else 1) or row["inside"] == "True"
-        assert all(len(row[name].split()) == len(data.SIZES[row["data"]][1]) for name in ("epochs", "ndcg", "auc"))
+        assert all(len(row[name].split()) == data.SIZES[row["data"]][2] for name in ("epochs", "ndcg", "auc"))
 
 
 @pytest.mark.parametrize("loss", ["popularity", "EASE", "softmax"])
 def test_a_row_run_again_is_the_stored_one(loss):
     row = next(row for row in TABLE if (row["data"], row["loss"]) == (FILMS, loss))
     setting = tuple(map(float, row["setting"].split()))
-    part = data.split(FILMS, 100)
-    assert f"{protocol.fit(row, setting, part, 100).quality:.4f}" == row["validates"]
+    tuned = [protocol.fit(row, setting, data.split(FILMS, seed), seed).quality for seed in (100, 101)]
+    assert f"{sum(tuned) / 2:.4f}" == row["validates"]
     part = data.split(FILMS, 0)
     epochs = protocol.fit(row, setting, part, 0).epoch
     seen = data.joined(part.train, part.valid)

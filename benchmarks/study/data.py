@@ -10,14 +10,14 @@ import pairloss
 from pairloss import Interactions
 
 PUBLIC = {"Health": "amazon2014-health", "Electronic": "amazon2014-electronic", "Gowalla": "gowalla"}
-SIZES = {  # users in a batch, and the seeds of the splits that judge
-    "generated films": (64, range(5)),
-    "MovieLens 100K": (64, range(5)),
-    "Last.fm 2K": (256, range(3)),
-    "citeulike-a": (256, range(3)),
-    "Health": (64, range(3)),
-    "Electronic": (256, range(3)),
-    "Gowalla": (512, range(1)),
+SIZES = {  # users in a batch, the number of splits that tune, and that of those that judge
+    "generated films": (64, 2, 5),
+    "MovieLens 100K": (64, 2, 5),
+    "Health": (64, 2, 3),
+    "Last.fm 2K": (256, 1, 3),
+    "Electronic": (256, 1, 3),
+    "citeulike-a": (256, 1, 3),
+    "Gowalla": (512, 1, 1),
 }
 
 

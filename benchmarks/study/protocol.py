@@ -106,14 +106,18 @@ def search(quality: Callable[[Setting], float], start: Setting) -> list[tuple[Se
 
 
 def work(row: Row) -> Row:
-    """One row of the table: tuned on a split of its own, then judged on the others."""
-    seeds, start = SIZES[row["data"]][1], STARTS.get(row["loss"], STARTS.get(row["scores"], ()))
-    seed = int(row["tuned on"])
-    data = split(row["data"], seed)
-    tried = search(lambda setting: fit(row, setting, data, seed).quality, start)
-    own, quality, _ = max(tried, key=lambda one: one[1])
+    """One row of the table: tuned on splits of its own, then judged on the others."""
+    (_, tuning, judging), start = SIZES[row["data"]], STARTS.get(row["loss"], STARTS.get(row["scores"], ()))
+    first = int(row["tuned on"])
+    splits = {seed: split(row["data"], seed) for seed in range(first, first + tuning)}
+
+    def quality(setting: Setting) -> float:
+        return sum(fit(row, setting, data, seed).quality for seed, data in splits.items()) / tuning
+
+    tried = search(quality, start)
+    own, best, _ = max(tried, key=lambda one: one[1])
     values, epochs = [], []
-    for seed in seeds:
+    for seed in range(judging):
         data = split(row["data"], seed)
         seen = joined(data.train, data.valid)
         epochs.append(fit(row, own, data, seed).epoch)
@@ -124,7 +128,7 @@ def work(row: Row) -> Row:
     columns = dict(zip(names, zip(*values, strict=True), strict=False))
     return row | {
         "setting": " ".join(f"{part:g}" for part in own),
-        "validates": f"{quality:.4f}",
+        "validates": f"{best:.4f}",
         "inside": f"{min(step for *_, step in tried) < 4}",
         "tried": "; ".join(" ".join(f"{part:g}" for part in (*one, round(value, 4))) for one, value, _ in tried),
         "epochs": " ".join(map(str, epochs)),

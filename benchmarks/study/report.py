@@ -1,4 +1,4 @@
-"""The tables of the study, as the chapter "Training a recommender" shows them.
+"""The tables of the study and what is said of them, as the chapter "Training a recommender" has them.
 
 python -m study.report    writes them into the chapter, each below its comment <!-- study: NAME -->
 """
@@ -98,7 +98,7 @@ def update() -> str:
     """The text of the chapter with its tables made anew."""
     text = CHAPTER.read_text()
     for name, lines in TABLES.items():
-        found = re.compile(rf"(<!-- study: {name} -->\n\n)(?:\|.*\n)*")
+        found = re.compile(rf"(<!-- study: {name} -->\n\n)(?:.+\n)*")
         assert found.search(text), name
         text = found.sub(lambda match, lines=lines: match[1] + "\n".join([*lines(), ""]), text)
     return text
