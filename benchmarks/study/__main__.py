@@ -26,7 +26,8 @@ QUESTIONS = {
     # What would people use instead?
     "references": rows(DATA, ("",), ("",), ("popularity", "EASE")) + rows(DATA, ("",), ("64",), with_dimension),
     # Which scoring function, and how many dimensions?
-    "scores": rows(THREE, ("dot", "cosine"), ("16", "64", "256"), ("softmax", "log BPR")),
+    "scores": rows(THREE, ("dot", "cosine"), ("16", "64", "256"), ("softmax",))
+    + rows(THREE, ("dot",), ("64",), ("log BPR",)),
     # How far does a row move when it is tuned again, on other splits?
     "again": rows(THREE[:2], ("cosine",), ("64",), ("log BPR", "adaptive BPR", "softmax of 10", "softmax"), ("200",)),
     # Is a loss of this package ahead on every data set?

@@ -54,7 +54,10 @@ def short(value: float, digits: int = 3) -> str:
 
 
 def side_by_side(names: dict[str, Key], data: tuple[str, ...], measures: tuple[str, ...]) -> list[str]:
-    """A row for each name, a column for each data set and measure. The best of a column is bold."""
+    """A row for each name, a column for each data set and measure. The best of a column is bold.
+
+    A star marks a row whose best setting lies at the edge of what was tried.
+    """
     rows = table()
     columns = [
         {name: mean(rows[one, *key], measure) for name, key in names.items() if (one, *key) in rows}
@@ -63,10 +66,12 @@ def side_by_side(names: dict[str, Key], data: tuple[str, ...], measures: tuple[s
     ]
     heads = [f"{one} {TITLES[measure]}" for one in data for measure in measures]
     lines = [f"| | {' | '.join(heads)} |", f"|---|{'---|' * len(heads)}"]
-    for name in names:
+    for name in filter({name for column in columns for name in column}.__contains__, names):
         cells = [short(column[name]) if name in column else "" for column in columns]
         best = [name in column and column[name] == max(column.values()) for column in columns]
-        lines += [f"| {name} | {' | '.join(f'**{c}**' if b else c for c, b in zip(cells, best, strict=True))} |"]
+        settings = [rows[one, *names[name]] for one in data if (one, *names[name]) in rows]
+        edge = "\\*" if any(row["setting"] and row["inside"] == "False" for row in settings) else ""
+        lines += [f"| {name}{edge} | {' | '.join(f'**{c}**' if b else c for c, b in zip(cells, best, strict=True))} |"]
     return lines
 
 
