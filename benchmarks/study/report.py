@@ -164,7 +164,7 @@ TABLES = {
             "cosine, 64, softmax": ("cosine", "64", "softmax"),
             "cosine, 256, softmax": ("cosine", "256", "softmax"),
         },
-        PEOPLE,
+        PEOPLE[:2],
         ("ndcg", "auc"),
     ),
     "published": published,
