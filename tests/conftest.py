@@ -7,6 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+import torch
 from hypothesis import Phase, settings
 
 ROOT = Path(__file__).parent.parent
@@ -30,6 +31,15 @@ settings.register_profile("pairloss", deadline=None, max_examples=25, derandomiz
 # For the mutants it is enough that a case fails; the simplest one that does takes long to find.
 settings.register_profile("mutants", settings.get_profile("pairloss"), phases=[Phase.generate])
 settings.load_profile("pairloss")
+
+
+@pytest.fixture
+def one_thread():
+    """Rows of the long tasks were made on one thread, and come out again to the digit only there."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")

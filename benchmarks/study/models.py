@@ -50,10 +50,8 @@ def factors(
     while True:
         for some in torch.randperm(train.num_users, generator=generator).split(batch):
             rows = torch.arange(len(some)).repeat_interleave(counts[some])
-            if not len(rows):
-                continue
-            first = rows.new_zeros(len(some)).copy_(counts[some].cumsum(0) - counts[some])
-            places = start[some][rows] + torch.arange(len(rows)) - first[rows]
+            first = counts[some].cumsum(0) - counts[some]
+            places = (start[some] - first)[rows] + torch.arange(len(rows))
             scores = model(some)
             known = torch.zeros(scores.shape, dtype=torch.bool)
             known[rows, items[places]] = True

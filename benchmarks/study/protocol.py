@@ -66,13 +66,14 @@ def fit(row: Row, setting: Setting, data: Split, seed: int) -> Fit:
     return best
 
 
-def judge(row: Row, setting: Setting, train, seen, test, k: int, seed: int, epochs: int) -> list[float]:  # type: ignore[no-untyped-def]
-    """NDCG@k, recall@k and AUC after so many epochs, and the processor's seconds."""
+def judge(row: Row, setting: Setting, data: Split, train: Interactions, seed: int, epochs: int) -> list[float]:
+    """NDCG@k, recall@k and AUC after so many epochs on ``train``, and the processor's seconds."""
     begin = time.process_time()
     for _, scores in zip(range(epochs), learn(row, setting, train, seed, SIZES[row["data"]][0]), strict=False):
         last = scores
     seconds = time.process_time() - begin
-    return [*head(last, lists(test, seen), k), metrics.auc(last, test, exclude=seen).item(), seconds]
+    seen = joined(data.train, data.valid)
+    return [*head(last, lists(data.test, seen), data.k), metrics.auc(last, data.test, exclude=seen).item(), seconds]
 
 
 def search(quality: Callable[[Setting], float], start: Setting) -> list[tuple[Setting, float, int]]:
@@ -119,10 +120,10 @@ def work(row: Row) -> Row:
     values, epochs = [], []
     for seed in range(judging):
         data = split(row["data"], seed)
-        seen = joined(data.train, data.valid)
         epochs.append(fit(row, own, data, seed).epoch)
-        found = judge(row, own, data.train, seen, data.test, data.k, seed, epochs[-1])
-        found += judge(row, own, seen, seen, data.test, data.k, seed, epochs[-1])[:3] if data.k == 20 else []
+        found = judge(row, own, data, data.train, seed, epochs[-1])
+        if data.k == 20:
+            found += judge(row, own, data, joined(data.train, data.valid), seed, epochs[-1])[:3]
         values.append(found)
     names = ("ndcg", "recall", "auc", "seconds", "ndcg of all", "recall of all", "auc of all")
     columns = dict(zip(names, zip(*values, strict=True), strict=False))

@@ -66,7 +66,9 @@ def side_by_side(names: dict[str, Key], data: tuple[str, ...], measures: tuple[s
     ]
     heads = [f"{one} {TITLES[measure]}" for one in data for measure in measures]
     lines = [f"| | {' | '.join(heads)} |", f"|---|{'---|' * len(heads)}"]
-    for name in filter({name for column in columns for name in column}.__contains__, names):
+    for name in names:
+        if not any(name in column for column in columns):
+            continue
         cells = [short(column[name]) if name in column else "" for column in columns]
         best = [name in column and column[name] == max(column.values()) for column in columns]
         settings = [rows[one, *names[name]] for one in data if (one, *names[name]) in rows]

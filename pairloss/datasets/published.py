@@ -213,8 +213,8 @@ def citeulike_a(cache: PathLike | None = None, *, most_tags: int = 100) -> Inter
     users, items = torch.tensor(chosen, dtype=torch.int64, device="cpu").reshape(-1, 2).T.contiguous()
     tagged = {(item, tag) for item, some in enumerate(tags) for tag in some}
     genres, common = _commonest(tagged, range(len(tags)), most_tags)
-    names = {"genres": genres, "genre_names": [f"tag {tag}" for tag in common]}
-    return Interactions(users, items, len(libraries), len(tags), "citeulike-a", **names)  # type: ignore[arg-type]
+    names = [f"tag {tag}" for tag in common]
+    return Interactions(users, items, len(libraries), len(tags), "citeulike-a", genres=genres, genre_names=names)
 
 
 def public_split(name: str, cache: PathLike | None = None) -> tuple[Interactions, Interactions]:
