@@ -179,5 +179,22 @@ def test_the_chapter_has_the_tables_of_the_study_and_what_they_say():
     assert CHAPTER.read_text() == report.update()
 
 
+def signed(numbers):
+    mean, low, high = (f"{number:+.3f}".replace("-", "−") for number in numbers)
+    return f"{mean.removeprefix('+')} [{low}, {high}]"
+
+
+def test_what_chapters_quote_of_tables_that_they_do_not_show():
+    training, choosing = CHAPTER.read_text(), CHAPTER.with_name("choosing_negatives.md").read_text()
+    of, of_many = which_loss.values, "1,000 items"
+    lead = tables.interval(of(of_many, "softmax") - of(of_many, "EASE"))
+    assert f"the larger is {signed(lead)}" in training
+    mean, low, high = tables.interval(of("as it comes", "hinge") - of("as it comes", "hinge, shuffled genres"))
+    assert f"and hinge {mean:.3f} [{low:.3f}, {high:.3f}] in the same eight worlds" in training
+    wanted = {"experiment": "adaptive_losses", "data": "skew 1.5", "setting": "own", "loss": "hinge"}
+    judged = [float(row["ndcg"]) for row in tables.read("claims-judged") if wanted.items() <= row.items()]
+    assert f"has {sum(judged) / len(judged):.3f} for hinge with one negative" in choosing
+
+
 def test_the_guide_is_written_from_its_table():
     assert which_loss.PAGE.read_text() == which_loss.page()
