@@ -46,7 +46,7 @@ def test_of_a_public_split_a_tenth_of_each_user_validates(monkeypatch):
     monkeypatch.setattr(data, "load", lambda name: (train, test))
     found = data.split("Health", 3)
     assert pairs(found.train, found.valid) == pairs(train)
-    assert (found.test, found.k) == (test, 20)
+    assert (pairs(found.test), found.k) == (pairs(test), 20)
     counts, valid = (part.users.bincount(minlength=30).tolist() for part in (train, found.valid))
     assert valid == [max(count // 10, 1) for count in counts]
 

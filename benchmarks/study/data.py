@@ -1,6 +1,7 @@
 """Data of real people, and one generated set, split into choices to learn from, to validate with and to test by."""
 
 import functools
+import os
 from typing import NamedTuple
 
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor
 import pairloss
 from pairloss import Interactions
 
+DEVICE = os.environ.get("DEVICE", "cpu")  # where the models learn
 PUBLIC = {"Health": "amazon2014-health", "Electronic": "amazon2014-electronic", "Gowalla": "gowalla"}
 SIZES = {  # users in a batch, the number of splits that tune, and that of those that judge
     "generated films": (64, 2, 5),
@@ -58,11 +60,12 @@ def split(name: str, seed: int) -> Split:
     counts = users.bincount(minlength=data.num_users)
     place = torch.arange(len(order)) - (counts.cumsum(0) - counts)[users]
     validates = place < (counts // 10).clamp(min=1)[users]
-    return Split(part(data, order[~validates]), part(data, order[validates]), test, k=20)
+    return Split(part(data, order[~validates]), part(data, order[validates]), part(test), k=20)
 
 
-def part(data: Interactions, rows: Tensor) -> Interactions:
-    return Interactions(data.users[rows], data.items[rows], data.num_users, data.num_items, data.name)
+def part(data: Interactions, rows: Tensor | slice = slice(None)) -> Interactions:
+    users, items = data.users[rows].to(DEVICE), data.items[rows].to(DEVICE)
+    return Interactions(users, items, data.num_users, data.num_items, data.name)
 
 
 def joined(one: Interactions, other: Interactions) -> Interactions:

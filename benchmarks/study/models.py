@@ -23,9 +23,9 @@ class Factors(torch.nn.Module):
 
     def __init__(self, size: tuple[int, int], dim: int, temperature: float | None, generator: torch.Generator):
         super().__init__()
-        starts = (0.1 * torch.randn(rows, dim, generator=generator) for rows in size)
+        starts = (0.1 * torch.randn(rows, dim, generator=generator, device=generator.device) for rows in size)
         self.users, self.items = map(torch.nn.Parameter, starts)
-        self.bias = torch.nn.Parameter(torch.zeros(size[1]))
+        self.bias = torch.nn.Parameter(torch.zeros(size[1], device=generator.device))
         self.temperature = temperature
 
     def forward(self, users: Tensor) -> Tensor:
@@ -40,7 +40,8 @@ def factors(
 ) -> Iterator[Scores]:
     """Vectors trained by the loss of that name. The setting is the learning rate, then 1/τ or the weight decay."""
     (loss, k), (lr, second) = LOSSES[name], setting
-    generator = torch.Generator().manual_seed(seed)
+    device = train.users.device
+    generator = torch.Generator(device).manual_seed(seed)
     temperature, decay = (1 / second, 0.0) if scoring == "cosine" else (None, second)
     model = Factors((train.num_users, train.num_items), dim, temperature, generator)
     optimizer = torch.optim.Adam(model.parameters(), lr=lr, weight_decay=decay, fused=True)
@@ -48,14 +49,14 @@ def factors(
     counts = users.bincount(minlength=train.num_users)
     start = counts.cumsum(0) - counts
     while True:
-        for some in torch.randperm(train.num_users, generator=generator).split(batch):
-            rows = torch.arange(len(some)).repeat_interleave(counts[some])
+        for some in torch.randperm(train.num_users, generator=generator, device=device).split(batch):
+            rows = torch.arange(len(some), device=device).repeat_interleave(counts[some])
             first = counts[some].cumsum(0) - counts[some]
-            places = (start[some] - first)[rows] + torch.arange(len(rows))
+            places = (start[some] - first)[rows] + torch.arange(len(rows), device=device)
             scores = model(some)
-            known = torch.zeros(scores.shape, dtype=torch.bool)
+            known = torch.zeros(scores.shape, dtype=torch.bool, device=device)
             known[rows, items[places]] = True
-            drawn = torch.randint(train.num_items, (k, len(rows)), generator=generator)
+            drawn = torch.randint(train.num_items, (k, len(rows)), generator=generator, device=device)
             value = loss(Batch(scores, known, rows, items[places], drawn, temperature or 1.0))
             optimizer.zero_grad()
             value.backward()
@@ -72,12 +73,12 @@ def ease(setting: Setting, train: Interactions, dim: int, seed: int) -> Iterator
     """EASE (Steck, WWW 2019): a linear model of items on items without a diagonal, by way of the smaller inverse."""
     (ridge,) = setting
     chosen = train.matrix.to_dense().clamp(max=1).double()
+    weight = ridge * torch.eye(min(chosen.shape), dtype=torch.float64, device=chosen.device)
     if len(chosen) < chosen.shape[1]:
-        gram = chosen @ chosen.T + ridge * torch.eye(len(chosen), dtype=torch.float64)
-        shares = torch.linalg.inv(gram) @ chosen
+        shares = torch.linalg.inv(chosen @ chosen.T + weight) @ chosen
         table = chosen - ridge * shares / (1 - (chosen * shares).sum(0))
     else:
-        inverse = torch.linalg.inv(chosen.T @ chosen + ridge * torch.eye(chosen.shape[1], dtype=torch.float64))
+        inverse = torch.linalg.inv(chosen.T @ chosen + weight)
         table = chosen @ (-inverse / inverse.diagonal()).fill_diagonal_(0)
     yield table.float().__getitem__
 

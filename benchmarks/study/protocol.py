@@ -11,7 +11,7 @@ from torch import Tensor
 
 from pairloss import Interactions, metrics
 
-from .data import SIZES, Split, joined, split
+from .data import DEVICE, SIZES, Split, joined, split
 from .models import STARTS, Scores, Setting, learn
 
 TRIALS = 12
@@ -32,7 +32,7 @@ Lists = list[
 
 def lists(held_out: Interactions, left_out: Interactions, step: int = 1) -> Lists:
     """What judges every ``step``-th user, a thousand at a time."""
-    users = torch.arange(0, held_out.num_users, step)
+    users = torch.arange(0, held_out.num_users, step, device=held_out.users.device)
     return [
         (some, *(part.matrix.index_select(0, some).to_dense() > 0 for part in (held_out, left_out)))
         for some in users.split(1000)
@@ -41,8 +41,9 @@ def lists(held_out: Interactions, left_out: Interactions, step: int = 1) -> List
 
 def head(scores: Scores, judged: Lists, k: int) -> tuple[float, float]:
     """NDCG@k and recall@k as in ``pairloss.metrics``, without sorting the rest of the lists."""
-    total, count = torch.zeros(2, dtype=torch.float64), 0
-    discount = 1 / torch.log2(torch.arange(k, dtype=torch.float64) + 2)
+    device = judged[0][0].device
+    total, count = torch.zeros(2, dtype=torch.float64, device=device), 0
+    discount = 1 / torch.log2(torch.arange(k, dtype=torch.float64, device=device) + 2)
     for users, held_out, left_out in judged:
         hits = held_out.gather(1, scores(users).masked_fill(left_out, -torch.inf).topk(k).indices).double()
         liked = held_out.sum(1)
@@ -132,6 +133,7 @@ def work(row: Row) -> Row:
         "validates": f"{best:.4f}",
         "inside": f"{min(step for *_, step in tried) < 4}",
         "tried": "; ".join(" ".join(f"{part:g}" for part in (*one, round(value, 4))) for one, value, _ in tried),
+        "device": DEVICE,
         "epochs": " ".join(map(str, epochs)),
         **{name: " ".join(f"{value:.4g}" for value in columns.get(name, ())) for name in names},
     }
