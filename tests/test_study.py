@@ -195,7 +195,6 @@ def test_a_row_run_again_is_the_stored_one(loss):
     tuned = [protocol.fit(row, setting, data.split(FILMS, seed), seed).quality for seed in (100, 101)]
     assert f"{sum(tuned) / 2:.4f}" == row["validates"]
     part = data.split(FILMS, 0)
-    epochs = protocol.fit(row, setting, part, 0).epoch
-    found = protocol.judge(row, setting, part, part.train, 0, epochs)
-    again = [f"{epochs}", *(f"{value:.4g}" for value in found[:3])]
+    best = protocol.fit(row, setting, part, 0)
+    again = [f"{best.epoch}", *(f"{value:.4g}" for value in protocol.judge(best.scores, part))]
     assert again == [row[name].split()[0] for name in ("epochs", "ndcg", "recall", "auc")]

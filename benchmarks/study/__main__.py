@@ -5,7 +5,8 @@ import sys
 
 from tables import Row, fill
 
-from .losses import LOSSES
+from .data import WORLDS
+from .losses import CREDIT, LOSSES
 from .models import REFERENCES
 from .protocol import work
 
@@ -19,10 +20,16 @@ def rows(data: Names, scores: Names, dimensions: Names, losses: Names, tuned_on:
     return [dict(zip(("data", "scores", "dimension", "loss", "tuned on"), one, strict=True)) for one in every]
 
 
-with_dimension = tuple(name for name in REFERENCES if name not in ("popularity", "EASE"))
+with_dimension = tuple(name for name in REFERENCES if name not in ("popularity", "EASE", "truth"))
 QUESTIONS = {
     # Which loss, on one model?
     "losses": rows(THREE, ("cosine",), ("64",), tuple(LOSSES)),
+    # The same on worlds that were made, each judged on eight that are independent.
+    "worlds": rows((WORLDS,), ("cosine",), ("64",), tuple(LOSSES))
+    + rows((WORLDS,), ("",), ("",), ("popularity", "EASE", "truth"))
+    + rows((WORLDS,), ("",), ("64",), ("implicit ALS",)),
+    # Does partial credit for genres or tags help, and more than credit for those of another item?
+    "credit": rows((WORLDS, "MovieLens 100K", "Last.fm 2K"), ("cosine",), ("64",), tuple(CREDIT)),
     # What would people use instead?
     "references": rows(DATA, ("",), ("",), ("popularity", "EASE")) + rows(DATA, ("",), ("64",), with_dimension),
     # Which scoring function, and how many dimensions?

@@ -1,7 +1,8 @@
-"""Data of real people, and one generated set, split into choices to learn from, to validate with and to test by."""
+"""Data of real people, and generated ones, split into choices to learn from, to validate with and to test by."""
 
 import functools
 import os
+from dataclasses import replace
 from typing import NamedTuple
 
 import torch
@@ -11,8 +12,10 @@ import pairloss
 from pairloss import Interactions
 
 DEVICE = os.environ.get("DEVICE", "cpu")  # where the models learn
+WORLDS = "made worlds"  # each split is of another one
 PUBLIC = {"Health": "amazon2014-health", "Electronic": "amazon2014-electronic", "Gowalla": "gowalla"}
 SIZES = {  # users in a batch, the number of splits that tune, and that of those that judge
+    WORLDS: (64, 2, 8),
     "generated films": (64, 2, 5),
     "MovieLens 100K": (64, 2, 5),
     "Health": (64, 2, 3),
@@ -48,7 +51,7 @@ def load(name: str) -> tuple[Interactions, Interactions | None]:
 
 def split(name: str, seed: int) -> Split:
     """A tenth of all choices tests and a tenth of the rest validates; of a public split a tenth of each user's."""
-    data, test = load(name)
+    data, test = load(name) if name != WORLDS else (pairloss.datasets.generate(1000 + seed, num_users=500), None)
     generator = torch.Generator().manual_seed(seed)
     order = torch.randperm(len(data.users), generator=generator)
     if test is None:
@@ -64,8 +67,9 @@ def split(name: str, seed: int) -> Split:
 
 
 def part(data: Interactions, rows: Tensor | slice = slice(None)) -> Interactions:
-    users, items = data.users[rows].to(DEVICE), data.items[rows].to(DEVICE)
-    return Interactions(users, items, data.num_users, data.num_items, data.name)
+    tables = {name: getattr(data, name) for name in ("genres", "utilities")}
+    moved = {name: None if table is None else table.to(DEVICE) for name, table in tables.items()}
+    return replace(data, users=data.users[rows].to(DEVICE), items=data.items[rows].to(DEVICE), times=None, **moved)
 
 
 def joined(one: Interactions, other: Interactions) -> Interactions:

@@ -1,10 +1,12 @@
 """The losses: each takes the scores of a batch of users for all items, and is the mean over their choices."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from functools import partial
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 import pairloss
 from pairloss import terms
@@ -19,6 +21,8 @@ class Batch(NamedTuple):
     items: Tensor  # [P], the item of each choice
     drawn: Tensor  # [K, P], items drawn uniformly
     temperature: float  # by which the cosine is divided, 1 for a dot product
+    genres: Tensor | None = None  # [N, G] bool
+    weight: float = 1.0  # of the genres in partial credit
 
     @property
     def positive(self) -> Tensor:
@@ -43,13 +47,36 @@ class Batch(NamedTuple):
         """For each choice log Σ exp(score) over all items that its user has not chosen, [P]."""
         return self.scores.masked_fill(self.known, -torch.inf).logsumexp(1)[self.rows]
 
+    def credit(self, kind: str, drawn: Tensor) -> dict[str, Any]:
+        """Words of a loss with partial credit for true genres, for those of another item, or for none."""
+        if not kind:
+            return {}
+        table = self.genres
+        if kind == "shuffled genres":
+            generator = torch.Generator(table.device).manual_seed(0)
+            table = table[torch.randperm(len(table), generator=generator, device=table.device)]
+        items = {"positive_items": self.items, "negative_items": drawn}
+        return items | {"metadata": {"genres": table}, "metadata_weights": {"genres": min(self.weight, 1.0)}}
 
-def one(loss: Callable[..., Tensor]) -> Callable[[Batch], Tensor]:
-    return lambda batch: loss(batch.positive, batch.negatives[0], mask=batch.real[0])
+
+def one(loss: Callable[..., Tensor], credit: str = "") -> Callable[[Batch], Tensor]:
+    return lambda batch: loss(
+        batch.positive, batch.negatives[0], mask=batch.real[0], **batch.credit(credit, batch.drawn[0])
+    )
 
 
-def many(loss: Callable[..., Tensor]) -> Callable[[Batch], Tensor]:
-    return lambda batch: loss(batch.positive, batch.negatives, negative_mask=batch.real)
+def many(loss: Callable[..., Tensor], credit: str = "") -> Callable[[Batch], Tensor]:
+    return lambda batch: loss(
+        batch.positive, batch.negatives, negative_mask=batch.real, **batch.credit(credit, batch.drawn)
+    )
+
+
+def bce(batch: Batch, calibrated: float = 0.0) -> Tensor:
+    """Binary cross entropy, or gBCE (arXiv 2308.07192): its positive counts less, by what drawing negatives shifts."""
+    alpha = len(batch.drawn) / (batch.scores.shape[1] - 1)
+    beta = alpha * (calibrated * (1 - 1 / alpha) + 1 / alpha)
+    unlike = functional.softplus(batch.negatives.masked_fill(~batch.real, -torch.inf)).sum(0)
+    return (unlike + beta * functional.softplus(-batch.positive)).mean()
 
 
 def warp(batch: Batch) -> Tensor:
@@ -81,7 +108,7 @@ def psl(batch: Batch) -> Tensor:
 
     def term(positive: Tensor, negatives: Tensor, d: Tensor | float) -> Tensor:
         lead = (negatives - positive) * batch.temperature
-        below = torch.nn.functional.softplus(-2 * lead)  # log(1 + tanh(x)) = log 2 − softplus(−2x)
+        below = functional.softplus(-2 * lead)  # log(1 + tanh(x)) = log 2 − softplus(−2x)
         return (-below / batch.temperature).logsumexp(0)
 
     return pairloss.pair_loss(term, batch.positive, batch.negatives, negative_mask=batch.real)
@@ -108,6 +135,16 @@ LOSSES: dict[str, tuple[Callable[[Batch], Tensor], int]] = {  # and the negative
     "softmax of 100": (many(pairloss.softmax_loss), 100),
     "PSL of 100": (psl, 100),
     "BSL of 100": (bsl, 100),
+    "BCE of 10": (bce, 10),
+    "gBCE of 10": (partial(bce, calibrated=0.75), 10),
     "softmax": (softmax, 0),
     "SL@20": (softmax_at, 0),
+}
+CREDIT: dict[str, tuple[Callable[[Batch], Tensor], int]] = {
+    f"{name}, {kind}": (of(loss, kind), k)
+    for name, of, loss, k in (
+        ("hinge", one, pairloss.hinge_loss, 1),
+        ("softmax of 10", many, pairloss.softmax_loss, 10),
+    )
+    for kind in ("true genres", "shuffled genres")
 }
