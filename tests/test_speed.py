@@ -89,6 +89,42 @@ def test_the_chapter_quotes_the_epochs(said):
     assert said["NDCG"] == {row["loop"]: row["ndcg"] for row in read("epochs_quality")}
 
 
+def test_the_chapter_quotes_the_gpu(said):
+    def value(what, size, way, unit="microseconds"):
+        rows = [row for row in read("speed_gpu") if (row["what"], row["size"], row["way"]) == (what, size, way)]
+        return float(next(row["value"] for row in rows if row["unit"] == unit))
+
+    text = (ROOT / "book/chapters/speed.md").read_text()
+    large, gains = "50 x 65536", []
+    for name, row in said["ON_A_GPU"].items():
+        what = name.replace("log BPR", "log_bpr").replace("adaptive hinge", "adaptive_hinge").replace("WARP", "warp")
+        values = [value(what, large, way) for way in ("floor", "published", "eager", "compiled", "graphed")]
+        assert row == " ".join(f"{number:.0f}" for number in [*values, value(what, large, "eager", "launches")])
+        gains.append(values[2] / values[4])
+    assert f"become {min(gains):.0f} to {max(gains):.0f} times as fast" in text
+    hinge = [f"{value('hinge', size, 'eager'):.0f}" for size in ("10 x 1024", large)]
+    assert "Hinge takes {} microseconds at (10, 1,024) and {} here".format(*hinge) in text
+    kernels = [f"{value('softmax', large, way, 'launches'):.0f}" for way in ("eager", "published")]
+    assert "launches {} kernels and torch's own `cross_entropy` {}".format(*kernels) in text
+    pieces = {
+        way: [value("warp, scored in pieces", "200 x 65536", way, unit) for unit in ("megabytes", "microseconds")]
+        for way in ("x 1", "all")
+    }
+    assert f"holds {pieces['x 1'][0]:,.0f} MB" in text
+    assert f"{pieces['all'][0]:,.0f} MB when it is not" in text
+    assert f"pieces cost {100 * (pieces['x 1'][1] / pieces['all'][1] - 1):.0f} % of the time" in text
+    for way in ("softmax_loss", "cross_entropy"):
+        time, size = (
+            value("softmax over the catalogue", "1000000 x 256", way, unit) for unit in ("microseconds", "megabytes")
+        )
+        assert f"{time / 1000:.0f} milliseconds and {size / 1000:.1f} GB with `{way}`" in text
+    epochs_of = [
+        value("epoch of WARP, 64 numbers", "29858 x 40988 x 810128", way, "seconds")
+        for way in ("GPU", "16 threads of x86_64")
+    ]
+    assert "takes {:.2f} seconds, and {:.1f} on the sixteen processor cores".format(*epochs_of) in text
+
+
 def test_the_slope_of_a_straight_line():
     rows = [{"loss": "x", "L": f"{n}", "seconds": f"{3e-7 * n**1.5}"} for n in (10_000, 30_000, 500_000)]
     assert lists.steepness(rows, "x") == pytest.approx(1.5)
