@@ -21,6 +21,7 @@ class Batch(NamedTuple):
     items: Tensor  # [P], the item of each choice
     drawn: Tensor  # [K, P], items drawn uniformly
     temperature: float  # by which the cosine is divided, 1 for a dot product
+    log_q: Tensor | None = None  # [N], of the share of each item in all choices
     genres: Tensor | None = None  # [N, G] bool
     weight: float = 1.0  # of the genres in partial credit
 
@@ -84,6 +85,17 @@ def warp(batch: Batch) -> Tensor:
     return pairloss.warp_loss(batch.positive, batch.negatives, num_items, negative_mask=batch.real)
 
 
+def in_batch(batch: Batch, corrected: bool = False) -> Tensor:
+    """Against the items of about 255 other choices of the batch, whose popularity is taken out or not."""
+    values, parts = [], -(-len(batch.rows) // 256)
+    for part in range(parts):  # each takes choices of all users
+        users, items = batch.rows[part::parts], batch.items[part::parts]
+        words = {"users": users, "items": items, "negative_mask": ~batch.known[users][:, items], "reduction": "sum"}
+        log_q = batch.log_q[items] if corrected else None
+        values.append(pairloss.in_batch_softmax_loss(batch.scores[users][:, items], log_q=log_q, **words))
+    return torch.stack(values).sum() / len(batch.rows)
+
+
 def dns(batch: Batch) -> Tensor:
     words = {"choose": pairloss.choose_hardest, "negative_mask": batch.real}
     return pairloss.pair_loss(terms.log_bpr, batch.positive, batch.negatives, **words)
@@ -137,6 +149,8 @@ LOSSES: dict[str, tuple[Callable[[Batch], Tensor], int]] = {  # and the negative
     "BSL of 100": (bsl, 100),
     "BCE of 10": (bce, 10),
     "gBCE of 10": (partial(bce, calibrated=0.75), 10),
+    "softmax in the batch": (in_batch, 0),
+    "softmax in the batch, log q": (partial(in_batch, corrected=True), 0),
     "softmax": (softmax, 0),
     "SL@20": (softmax_at, 0),
 }

@@ -51,6 +51,7 @@ def factors(
     optimizer = torch.optim.Adam(model.parameters(), lr=lr, weight_decay=decay, fused=True)
     users, items = train.matrix.indices()  # in the order of the users
     counts = users.bincount(minlength=train.num_users)
+    log_q = (items.bincount(minlength=train.num_items).clamp(min=1) / len(items)).log()
     start = counts.cumsum(0) - counts
     while True:
         for some in torch.randperm(train.num_users, generator=generator, device=device).split(batch):
@@ -62,7 +63,7 @@ def factors(
             known[rows, items[places]] = True
             drawn = torch.randint(train.num_items, (k, len(rows)), generator=generator, device=device)
             value = loss(
-                Batch(scores, known, rows, items[places], drawn, temperature or 1.0, train.genres, *weight)
+                Batch(scores, known, rows, items[places], drawn, temperature or 1.0, log_q, train.genres, *weight)
             )
             optimizer.zero_grad()
             value.backward()
