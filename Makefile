@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN = .venv/bin
 PYTHONS = 3.11 3.12 3.13 3.14
 
-.PHONY: help book test test-all coverage gpu digits dist rehearse test-oldest mutants notebooks stills lint bench pages guide claims study constraints repository stale clean
+.PHONY: help book test test-all coverage gpu digits dist rehearse test-oldest mutants notebooks stills lint bench pages claims study constraints repository stale clean
 
 help: ## List the tasks
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="	" read -r task does; do printf '  make %-12s%s\n' "$$task" "$$does"; done
@@ -12,13 +12,13 @@ book: .venv/ready ## Build the book as HTML, with warnings as errors, and print 
 	$(BIN)/jupyter-book build . --warningiserror --nitpick --keep-going --quiet
 	@echo "The book: $(CURDIR)/_build/html/index.html"
 
-TESTS = --numprocesses auto --dist loadscope --nbval --nbval-current-env tests pairloss book/chapters
+TESTS = --numprocesses auto --dist loadscope --no-loadscope-reorder --nbval --nbval-current-env book/chapters tests pairloss
 
 test: .venv/ready ## Run the quick tests, doctests and each chapter against its stored outputs (three minutes)
 	$(BIN)/pytest -m "not slow" $(TESTS)
 
 test-all: test ## Run these and then the slow tests, as CI does (ten minutes)
-	$(BIN)/pytest -m slow --numprocesses auto --dist loadscope tests
+	$(BIN)/pytest -m slow --numprocesses auto --dist worksteal tests
 
 coverage: .venv/ready ## Print the lines of the package that no quick test runs
 	$(BIN)/python -m coverage run --source pairloss -m pytest -q -m "not slow" tests
@@ -76,19 +76,15 @@ bench: .venv/ready ## Time the losses beside their published forms and the floor
 pages: book ## Measure what a reader with a phone waits for, on every page (needs Chromium)
 	PYTHONPATH=. $(BIN)/python benchmarks/pages.py
 
-guide: .venv/ready ## Try every loss in every world and write the page "Which loss when" from the table (about an hour)
-	$(BIN)/python benchmarks/guide.py
-	$(BIN)/python benchmarks/which_loss.py
-
 claims: .venv/ready ## Judge what the chapters say of one loss beside another, each tuned, on fresh worlds (half an hour)
 	$(BIN)/python benchmarks/claims.py
 
 study: export OMP_NUM_THREADS = 1
 study: export OPENBLAS_NUM_THREADS = 1
-study: ## Try losses and other recommenders on data of people (QUESTION=losses for one question of four; hours)
+study: ## Tune losses and other recommenders, judge them on made worlds and on people (hours; QUESTION=losses for one)
 	$(PYTHON) -m venv .venv-study
 	.venv-study/bin/python -m pip install --quiet --constraint constraints.txt --editable ".[book,study]"
-	cd benchmarks && ../.venv-study/bin/python -m study $(QUESTION)
+	cd benchmarks && ../.venv-study/bin/python -m study $(QUESTION) && ../.venv-study/bin/python -m study.report
 	.venv-study/bin/python benchmarks/epochs.py
 
 constraints: .venv/ready ## Write constraints.txt from what is installed

@@ -11,27 +11,16 @@ python benchmarks/claims.py [processes]
 import functools
 import itertools
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-import jupytext
 import torch
-from tables import CHAPTERS, Row, definitions, fill, interval, read
+from tables import Row, definitions, fill, interval, numbers, read, words
 from torch import Tensor
 
 import pairloss
 
 TUNING, JUDGED, EXACT = "claims-tuning", "claims-judged", "claims-exact"
-SPLITS = range(10, 14)
-NOISY = "30 % of the choices replaced"
-
-
-def words(values: Iterable[Any], digits: int | None = None) -> str:
-    return " ".join(f"{value}" if digits is None else f"{value:.{digits}f}" for value in values)
-
-
-def numbers(cell: str) -> list[float]:
-    return [float(word) for word in cell.split()]
 
 
 # What is tried: for each experiment and kind of data the losses, a grid, and the worlds that tune and that judge.
@@ -66,14 +55,6 @@ GRIDS: dict[tuple[str, str], Grid] = {
             ("K = 100", ("hardest",), (1e-3, 1e-2), (12, 24, 48)),
         )
     },
-    ("training", NOISY): (
-        ("BPR", "hinge", "log BPR"),
-        (3e-3, 1e-2),
-        (1e-4, 1e-3),
-        (48,),
-        (20, 21),
-        range(10, 16),
-    ),
 }
 BEYOND = {  # settings tried beyond the edge of a grid: step size, decay
     ("adaptive_losses", loss): ((0.03, 1e-5), (0.1, 1e-4), (0.1, 1e-5)) for loss in ("BPR", "log BPR")
@@ -155,131 +136,12 @@ def curve_of_forms(data: str, form: str, lr: float, decay: float, lengths: Seque
     return [{"order": order.item()} for order, _ in found]
 
 
-def curve_with_noise(data: str, loss: str, lr: float, decay: float, lengths: Sequence[int], world: int) -> list[Row]:
-    """Early stop by the noisy validation choices; ``valid`` is what they say of the best epoch."""
-    names = films(world)
-    train, valid, test = noisy(names["splits"][0], world)
-    module = {"BPR": pairloss.BPRLoss, "hinge": pairloss.HingeLoss, "log BPR": pairloss.LogBPRLoss}[loss]
-    scores, path = names["learn"](module(), 1, max(lengths), train, valid, world, lr=lr, weight_decay=decay)
-    seen = train | valid
-    judged = {"ndcg": names["top"](scores, seen, test)[0], "order": names["auc"](scores, seen, test)}
-    return [judged | {"valid": max(path), "rare": rare(names, scores, seen)}]
-
-
 CURVES = {
     "adaptive_losses": curve_of_adaptive,
     "choosing_negatives": curve_of_rules,
     "lists": curve_of_lists,
     "one_name": curve_of_forms,
-    "training": curve_with_noise,
 }
-
-
-# Generated films, each world with its own; loop, measures and losses are the chapter's.
-
-SETTINGS = {  # step size and decay: the best of 15 on two splits of yet another world, without credit, at margin 1
-    "BPR": (0.01, 1e-5),
-    "hinge": (0.003, 3e-4),
-    "adaptive BPR": (0.003, 1e-5),
-    "adaptive hinge": (0.003, 3e-4),
-    "WARP": (0.003, 1e-3),
-}
-
-
-@functools.lru_cache(maxsize=8)
-def films(world: int) -> dict[str, Any]:
-    names = definitions("training", "plain = ", f"pairloss.datasets.generate(seed={world})")
-    cells = [cell.source for cell in jupytext.read(CHAPTERS / "training.md").cells if cell.cell_type == "code"]
-    for first, until in (
-        ("def genre_table", "def with_genres"),
-        ("class WithGenres", "for kind"),
-        ("def hinge_with", "for margin"),
-    ):
-        (cell,) = [cell for cell in cells if f"\n{first}" in f"\n{cell}"]
-        exec(f"\n{cell}"[f"\n{cell}".index(f"\n{first}") :].partition(f"\n{until}")[0], names)
-    return names
-
-
-def rare(names: dict[str, Any], scores: Tensor, seen: Tensor) -> float:
-    """The share of the first ten places that goes to films beyond those on which half of all choices fall."""
-    counts = torch.bincount(names["data"].items, minlength=names["data"].num_items)
-    half = int((counts.sort(descending=True).values.cumsum(0) < counts.sum() / 2).sum()) + 1
-    beyond = torch.ones(len(counts), dtype=torch.bool)
-    beyond[counts.argsort(descending=True, stable=True)[:half]] = False
-    return beyond[scores.masked_fill(seen, -torch.inf).topk(10).indices].double().mean().item()
-
-
-def noisy(split: Sequence[Tensor], world: int) -> list[Tensor]:
-    """The split with 30 % of the choices to train on and to validate with replaced by films drawn uniformly."""
-    generator = torch.Generator().manual_seed(world)
-    train, valid, test = (table.clone() for table in split)
-    known = train | valid | test
-    for table in (train, valid):
-        choices = table.nonzero()
-        wrong = choices[torch.rand(len(choices), generator=generator) < 0.3]
-        table[tuple(wrong.T)] = False
-        drawn = pairloss.sample_negatives(wrong[:, 0].contiguous(), known, 1, generator=generator)[0]
-        table[wrong[:, 0], drawn] = True
-        known = known | table
-    return [train, valid, test]
-
-
-VARIANTS = {  # of which losses, at which settings
-    "no credit": (ADAPTIVE, ("shared", "own", "more decay", "less decay")),
-    "true genres": (ADAPTIVE, ("shared", "own")),
-    "shuffled genres": (ADAPTIVE, ("shared", "own")),
-    "true genres, by violation": (("adaptive hinge",), ("shared", "own")),
-    "shuffled genres, by violation": (("adaptive hinge",), ("shared", "own")),
-    "genres in the model": (("adaptive hinge",), ("shared", "own")),
-    "shuffled genres in the model": (("adaptive hinge",), ("shared", "own")),
-    "margin 0.5": (("hinge",), ("shared", "own")),
-    "margin 4": (("hinge",), ("shared", "own")),
-}
-
-
-def judge_films(row: Row) -> Row:
-    world, data, loss = int(row["world"]), row["data"], row["loss"]
-    names = films(world)
-    module, k, _ = names["LOSSES"][loss]
-    kind = names["MatrixFactorisation"]
-    if data.endswith("by violation"):
-        module = functools.partial(module, hardest_by="violation")
-    if data.endswith("in the model"):
-        kind = type("With", (names["WithGenres"],), {"table_of": names["genre_table"](world, data[0] == "s")})
-        value = module()
-    elif "genres" in data:
-        metadata = {"genres": names["genre_table"](world, data[0] == "s")}
-        value = module(metadata=metadata, metadata_weights={"genres": 1.0})
-    elif "margin" in data:
-        value = names["hinge_with"](float(data.split()[1]))
-    else:
-        value = module()
-    train, valid, test = names["splits"][0]
-    adam = {"lr": float(row["lr"]), "weight_decay": float(row["decay"])}
-    scores, _ = names["learn"](value, k, int(row["length"]), train, valid, world, kind=kind, **adam)
-    seen = train | valid
-    found = names["top"](scores, seen, test)[0], names["auc"](scores, seen, test)
-    return dict(zip(("ndcg", "order", "rare"), (*found, rare(names, scores, seen)), strict=True))
-
-
-def film_jobs() -> list[Row]:
-    names = films(SPLITS[0])
-    jobs = []
-    for (data, (losses, settings)), world in itertools.product(VARIANTS.items(), SPLITS):
-        for loss, setting in itertools.product(set_of(losses, names["LOSSES"]), settings):
-            epochs = names["LOSSES"][loss][2]
-            lr, decay, length = {
-                "shared": (1e-2, 1e-4, epochs),
-                "own": (*SETTINGS[loss], 2 * epochs),
-                "more decay": (1e-2, 1e-3, 2 * epochs),
-                "less decay": (1e-2, 1e-5, epochs),
-            }[setting]
-            jobs.append(job("training", data, loss, setting, lr, decay, length, world))
-    return jobs
-
-
-def set_of(losses: Sequence[str], known: Iterable[str]) -> list[str]:
-    return [loss for loss in losses if loss in known]
 
 
 # The tables.
@@ -302,9 +164,12 @@ def tune(row: Row) -> Row:
     setting = row["data"], row["loss"], float(row["lr"]), float(row["decay"]), lengths
     curves = [CURVES[row["experiment"]](*setting, world) for world in worlds]
     measures = {}
-    for name, source in (("ndcg", "valid" if row["data"] == NOISY else "ndcg"), ("order", "order")):
-        known = source in curves[0][0] and not (name == "order" and row["data"] == NOISY)
-        means = [sum(point[source] for point in points) / len(worlds) for points in zip(*curves, strict=True) if known]
+    for name in ("ndcg", "order"):
+        means = [
+            sum(point[name] for point in points) / len(worlds)
+            for points in zip(*curves, strict=True)
+            if name in points[0]
+        ]
         measures[name] = words(means, 4)
     return row | measures
 
@@ -336,18 +201,13 @@ def judging_jobs(grids: Sequence[tuple[str, str]]) -> list[Row]:
                 settings["shared"] = CHAPTERS_OWN[experiment]
             for (setting, values), world in itertools.product(settings.items(), worlds):
                 jobs.append(job(experiment, data, loss, setting, *values, world))
-    return jobs + (film_jobs() if ("training", NOISY) in grids else [])
+    return jobs
 
 
 def judge(row: Row) -> Row:
-    if row["experiment"] == "training" and row["data"] != NOISY:
-        found = judge_films(row)
-    else:
-        setting = row["data"], row["loss"], float(row["lr"]), float(row["decay"]), [int(row["length"])]
-        (found,) = CURVES[row["experiment"]](*setting, int(row["world"]))
-    return row | {
-        name: f"{found[name]:.4f}" if name in found else "" for name in ("ndcg", "order", "rare", "pull", "liked")
-    }
+    setting = row["data"], row["loss"], float(row["lr"]), float(row["decay"]), [int(row["length"])]
+    (found,) = CURVES[row["experiment"]](*setting, int(row["world"]))
+    return row | {name: f"{found[name]:.4f}" if name in found else "" for name in ("ndcg", "order", "pull", "liked")}
 
 
 def exact_jobs() -> list[Row]:
@@ -403,17 +263,8 @@ COMPARED = {
     + [("softmax", "pointwise"), ("softmax", "hinge, all pairs, power 2")],
     "one_name": [(form, "paper, LightFM") for form in FORMS[1:]]
     + [("torchmf", "Spotlight"), ("torchmf", "Collie"), ("Spotlight", "Collie")],
-    "training": [
-        ("adaptive BPR", "BPR"),
-        ("adaptive hinge", "hinge"),
-        ("WARP", "hinge"),
-        ("adaptive BPR", "hinge"),
-        ("BPR", "hinge"),
-        ("log BPR", "BPR"),
-        ("log BPR", "hinge"),
-    ],
 }
-MEASURES = {"ndcg": "NDCG@10", "order": "AUC", "rare": "rare in top 10", "pull": "pull", "liked": "punished"}
+MEASURES = {"ndcg": "NDCG@10", "order": "AUC", "pull": "pull", "liked": "punished"}
 
 
 def difference(one: list[Row], other: list[Row], measure: str) -> str:
@@ -438,12 +289,6 @@ def report(judged: list[Row]) -> None:
         pairs = [(f"{loss} − {o}", cells[key]) for o in others if (key := (experiment, data, setting, o)) in cells]
         if experiment == "choosing_negatives" and data != "K = 10":
             pairs.append((f"{loss} − uniform", cells[experiment, "K = 10", setting, "uniform"]))
-        if experiment == "training" and data in VARIANTS:
-            against = ["no credit"] if data != "no credit" else []
-            against += ["shuffled" + data.removeprefix("true")] if data.startswith("true") else []
-            against += [data.partition(",")[0]] if "by violation" in data else []
-            keys = [(experiment, other, setting, loss) for other in against]
-            pairs += [(f"{loss}, {key[1]} → {data}", cells[key]) for key in keys if key in cells]
         for what, other in pairs:
             known = [name for name in MEASURES if rows[0][name] and other[0][name]]
             text = "; ".join(f"{MEASURES[name]} {difference(rows, other, name)}" for name in known)

@@ -41,23 +41,6 @@ def sample_negatives(
     CPU, for NaN, for weights below 0 or infinite, for a user without a row and, without ``return_mask``, for a user
     without an item left (of a weight above 0); on a GPU such a user gets N, the id of no item.
 
-    From scipy, pandas and polars::
-
-        csr = scipy_matrix.tocsr()  # any scipy sparse matrix or array [U, N]
-        size = csr.shape
-        parts = [torch.from_numpy(part) for part in (csr.indptr, csr.indices, csr.data)]
-        interactions = torch.sparse_csr_tensor(*parts, size=size)
-
-        users, names = pandas.factorize(frame["user"])  # a pandas.DataFrame; the same for the items
-        items, titles = pandas.factorize(frame["item"])
-        pair = torch.from_numpy(users), torch.from_numpy(items)
-        interactions = pairloss.Interactions(*pair, len(names), len(titles))
-
-        codes = frame.select(polars.col("user", "item").rank("dense") - 1)  # a polars.DataFrame
-        users, items = codes.to_torch().T
-        num_users, num_items = codes.max().row(0)
-        interactions = pairloss.Interactions(users, items, num_users + 1, num_items + 1)
-
     >>> interactions = torch.tensor([[True, False, True, True]])
     >>> sample_negatives(torch.tensor([0, 0]), interactions, 3)
     tensor([[1, 1],

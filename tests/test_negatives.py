@@ -1,18 +1,13 @@
 """The functions that choose a negative, against loops."""
 
-import inspect
-import re
-import textwrap
 import warnings
 from fractions import Fraction
 from functools import partial
 
-import numpy
 import pytest
 import torch
 from torch import tensor
 
-import pairloss
 from pairloss import (
     Interactions,
     adaptive_hinge_loss,
@@ -342,29 +337,6 @@ def test_interactions_give_their_matrix_and_check_what_they_are_given():
         arguments = {"users": pairs[0], "items": pairs[1], "num_users": 2, "num_items": 4} | change
         with pytest.raises(error, match=message):
             Interactions(**arguments)
-
-
-@pytest.mark.parametrize("library", ["scipy", "pandas", "polars"])
-def test_the_lines_of_the_docstring_bring_interactions_over(library):
-    module = pytest.importorskip({"scipy": "scipy.sparse"}.get(library, library))
-    lines = re.search(r"polars::\n\n(.*?)\n\n>>>", inspect.getdoc(sample_negatives), re.DOTALL).group(1)
-    block = textwrap.dedent(lines).split("\n\n")[["scipy", "pandas", "polars"].index(library)]
-    dense = interactions(0)
-    users, items = dense.nonzero().T.tolist()
-    names = {"torch": torch, "pairloss": pairloss, library: module}
-    if library == "scipy":
-        names["scipy_matrix"] = module.coo_matrix((numpy.ones(len(users)), (users, items)), shape=(7, 9))
-    else:
-        names["frame"] = module.DataFrame({"user": users, "item": items})
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        exec(block, names)
-    drawn = sample_negatives(tensor([0, 0, 1]), names["interactions"], 200)
-    if library == "scipy":
-        assert not dense[tensor([0, 0, 1]).expand(200, -1), drawn].any()
-    else:  # ids are given out in order of appearance, and user 2, who chose nothing, has none
-        assert names["interactions"].matrix.to_dense().sum() == len(users)
-        assert drawn.shape == (200, 3)
 
 
 def test_sampling_edges():

@@ -159,7 +159,7 @@ STARTS: dict[str, Setting] = {  # where the search for a setting begins
     "LightFM WARP": (0.05, 1e-3),
     "cosine": (0.01, 6),
     "dot": (0.01, 1e-4),
-    **{name: (0.01, 6, 0.5) for name in CREDIT},
+    **dict.fromkeys(CREDIT, (0.01, 6, 0.5)),
 }
 
 

@@ -1,13 +1,15 @@
-"""The tables of the study and what is said of them, as the chapter "Training a recommender" has them.
+"""The tables of the study and what is said of them, as the pages of the book have them.
 
-python -m study.report    writes them into the chapter, each below its comment <!-- study: NAME -->
+python -m study.report    writes them into the pages, each below its comment <!-- study: NAME -->
 """
 
 import re
 from pathlib import Path
 
-from tables import Row, numbers, read
+import torch
+from tables import Row, interval, numbers, read
 
+from .data import WORLDS
 from .losses import LOSSES
 
 # Recall@20 and NDCG@20 of matrix factorisation with 64 dimensions, fitted on nine tenths of the training choices, as
@@ -20,13 +22,6 @@ PUBLISHED = {
         "PSL": (0.1718, 0.1268),
         "SL@20": (0.1823, 0.1390),
     },
-    "Electronic": {
-        "BPR": (0.0816, 0.0527),
-        "softmax (SL)": (0.0821, 0.0529),
-        "BSL": (0.0834, 0.0530),
-        "PSL": (0.0838, 0.0541),
-        "SL@20": (0.0901, 0.0590),
-    },
     "Gowalla": {
         "BPR": (0.1355, 0.1111),
         "softmax (SL)": (0.2064, 0.1624),
@@ -36,12 +31,28 @@ PUBLISHED = {
     },
 }
 Key = tuple[str, str, str]  # scores, dimension, loss
+BOOK = Path(__file__).parents[2] / "book"
+PAGES = BOOK / "which_loss.md", BOOK / "chapters/training.md", BOOK / "chapters/softly.md"
+PEOPLE = ("MovieLens 100K", "Health", "Last.fm 2K")
+EVERY = (*PEOPLE, "citeulike-a", "Gowalla")
+TITLES = {"ndcg": "NDCG", "auc": "AUC"}
+EASE, ALS, DOT = ("", "", "EASE"), ("", "256", "implicit ALS"), ("dot", "64", "softmax")
 
 
 def table() -> dict[tuple[str, ...], Row]:
     """The rows by data, scores, dimension and loss, and those that were tuned again with another end."""
     names = ("data", "scores", "dimension", "loss")
     return {(*(row[name] for name in names), *["again"] * (row["tuned on"] != "100")): row for row in read("study")}
+
+
+ROWS = table()
+
+
+def cosine(loss: str, dimension: str = "64") -> Key:
+    return "cosine", dimension, loss
+
+
+BEST, LARGE = cosine("softmax"), cosine("softmax", "256")
 
 
 def mean(row: Row, measure: str) -> float:
@@ -53,14 +64,17 @@ def short(value: float, digits: int = 3) -> str:
     return f"{value:.{digits}f}".removeprefix("0")
 
 
-def side_by_side(names: dict[str, Key], data: tuple[str, ...], measures: tuple[str, ...]) -> list[str]:
+def signed(value: float) -> str:
+    return f"{value:+.3f}".replace("-", "−")
+
+
+def side_by_side(names: dict[str, Key], data: tuple[str, ...], measures: tuple[str, ...] = ("ndcg", "auc")) -> str:
     """A row for each name, a column for each data set and measure. The best of a column is bold.
 
     A star marks a row whose best setting lies at the edge of what was tried.
     """
-    rows = table()
     columns = [
-        {name: mean(rows[one, *key], measure) for name, key in names.items() if (one, *key) in rows}
+        {name: mean(ROWS[one, *key], measure) for name, key in names.items() if (one, *key) in ROWS}
         for one in data
         for measure in measures
     ]
@@ -70,82 +84,85 @@ def side_by_side(names: dict[str, Key], data: tuple[str, ...], measures: tuple[s
         if not any(name in column for column in columns):
             continue
         cells = [short(column[name]) if name in column else "" for column in columns]
-        best = [name in column and column[name] == max(column.values()) for column in columns]
-        settings = [rows[one, *names[name]] for one in data if (one, *names[name]) in rows]
+        reach = [max(value for one, value in column.items() if one != "truth") for column in columns]
+        best = [column.get(name) == most for column, most in zip(columns, reach, strict=True)]
+        settings = [ROWS[one, *names[name]] for one in data if (one, *names[name]) in ROWS]
         edge = "\\*" if any(row["setting"] and row["inside"] == "False" for row in settings) else ""
-        lines += [f"| {name}{edge} | {' | '.join(f'**{c}**' if b else c for c, b in zip(cells, best, strict=True))} |"]
-    return lines
+        lines.append(
+            f"| {name}{edge} | {' | '.join(f'**{c}**' if b else c for c, b in zip(cells, best, strict=True))} |"
+        )
+    return "\n".join(lines)
 
 
-def ahead(data: str, one: Key, other: Key, measure: str = "ndcg") -> str:
-    """By how much one is ahead of the other, and in how many of the splits or starts."""
-    rows = table()
-    pairs = zip(*(numbers(rows[data, *key][measure]) for key in (one, other)), strict=True)
-    lead = [a - b for a, b in pairs]
-    signed = f"{sum(lead) / len(lead):+.3f}".replace("-", "−")
-    return f"{signed} ({sum(d > 0 for d in lead)} of {len(lead)})"
+def lead(data: str, one: Key, other: Key, measure: str = "ndcg") -> str:
+    """By how much one is ahead of the other: on worlds with a t-interval, on splits of people with a count."""
+    pairs = zip(*(numbers(ROWS[data, *key][measure]) for key in (one, other)), strict=True)
+    found = torch.tensor([a - b for a, b in pairs], dtype=torch.float64)
+    if data == WORLDS:
+        return "{} [{}, {}]".format(*map(signed, interval(found)))
+    count = f" ({(found > 0).sum()} of {len(found)})" if len(found) > 1 else ""
+    return f"{signed(found.mean().item())}{count} on {data}"
 
 
-def leads(one: Key, other: Key, measure: str = "ndcg") -> str:
-    """How far one is ahead of the other on each data set that has both."""
-    rows = table()
-    data = [name for name in PEOPLE if (name, *one) in rows and (name, *other) in rows]
-    return " and ".join(f"{ahead(name, one, other, measure)} on {name}" for name in data)
-
-
-def sixty_four(loss: str) -> Key:
-    return "cosine", "64", loss
+def leads(one: Key, other: Key, measure: str = "ndcg", data: tuple[str, ...] = EVERY) -> str:
+    """How far one is ahead of the other on each data set of people that has both."""
+    each = [lead(name, one, other, measure) for name in data if (name, *one) in ROWS and (name, *other) in ROWS]
+    return f"{', '.join(each[:-1])} and {each[-1]}" if len(each) > 1 else each[0]
 
 
 def again(loss: str) -> str:
     """NDCG on MovieLens of what was tuned on one set of splits and on another."""
-    rows, key = table(), (PEOPLE[0], "cosine", "64", loss)
-    return f"{mean(rows[key], 'ndcg'):.3f} and {mean(rows[*key, 'again'], 'ndcg'):.3f}"
+    key = (PEOPLE[0], *cosine(loss))
+    return f"{mean(ROWS[key], 'ndcg'):.3f} and {mean(ROWS[*key, 'again'], 'ndcg'):.3f}"
 
 
-def published() -> list[str]:
+def published() -> str:
     """Published Recall@20 and NDCG@20 compared with the study's, fitted on the same share of the choices."""
-    rows = table()
-    data = [one for one in PUBLISHED if (one, *COSINE) in rows]
-    lines = [f"| | {' | '.join(data)} |", f"|---|{'---|' * len(data)}"]
-    for name in PUBLISHED[data[0]]:
-        cells = (" / ".join(short(value, 4) for value in PUBLISHED[one][name]) for one in data)
+    lines = [f"| | {' | '.join(PUBLISHED)} |", f"|---|{'---|' * len(PUBLISHED)}"]
+    for name in PUBLISHED["Health"]:
+        cells = (" / ".join(short(value, 4) for value in of[name]) for of in PUBLISHED.values())
         lines.append(f"| {name}, published | {' | '.join(cells)} |")
-    for name, key in OURS.items():
-        own = [rows.get((one, *key)) for one in data]
-        cells = (" / ".join(short(mean(row, m), 4) for m in ("recall", "ndcg")) if row else "" for row in own)
-        if any(own):
+    for name, key in (REFERENCES | {f"cosine, 64, {loss}": cosine(loss) for loss in LOSSES} | SIZES).items():
+        own = [ROWS.get((one, *key)) for one in PUBLISHED]
+        if any(own) and name != "popularity":
+            cells = (" / ".join(short(mean(row, m), 4) for m in ("recall", "ndcg")) if row else "" for row in own)
             lines.append(f"| {name} | {' | '.join(cells)} |")
-    return lines
+    return "\n".join(lines)
 
 
-def update() -> str:
-    """The text of the chapter with its tables made anew."""
-    text = CHAPTER.read_text()
-    for name, lines in TABLES.items():
-        found = re.compile(rf"(<!-- study: {name} -->\n\n)(?:.+\n)*")
-        assert found.search(text), name
-        text = found.sub(lambda match, lines=lines: match[1] + "\n".join([*lines(), ""]), text)
-    return text
+def credit(data: str) -> str:
+    """Of hinge and softmax without credit, with credit for true labels and with credit for shuffled ones."""
+    cells = []
+    for loss in ("hinge", "softmax of 10"):
+        plain, true, shuffled = (cosine(name) for name in (loss, f"{loss}, true genres", f"{loss}, shuffled genres"))
+        pairs = ((true, plain), (shuffled, plain), (true, shuffled))
+        there = all((data, *key) in ROWS for key in (plain, true, shuffled))
+        cells += [lead(data, *pair).removesuffix(f" on {data}") if there else "" for pair in pairs]
+    return "\n".join(
+        f"| {data} | {loss} | {' | '.join(some)} |"
+        for loss, some in (("hinge", cells[:3]), ("softmax of 10", cells[3:]))
+        if some[0]
+    )
 
 
-TITLES = {"ndcg": "NDCG", "auc": "AUC", "recall": "Recall"}
-CHAPTER = Path(__file__).parents[2] / "book/chapters/training.md"
-PEOPLE = ("MovieLens 100K", "Health", "Last.fm 2K")
-OURS: dict[str, Key] = {
-    "EASE": ("", "", "EASE"),
-    "implicit ALS, 64": ("", "64", "implicit ALS"),
-    "implicit ALS, 256": ("", "256", "implicit ALS"),
-    "cosine, 64, log BPR": ("cosine", "64", "log BPR"),
-    "cosine, 64, softmax of 100": ("cosine", "64", "softmax of 100"),
-    "cosine, 64, BSL of 100": ("cosine", "64", "BSL of 100"),
-    "cosine, 64, PSL of 100": ("cosine", "64", "PSL of 100"),
-    "cosine, 64, SL@20": ("cosine", "64", "SL@20"),
-    "cosine, 64, softmax": ("cosine", "64", "softmax"),
-    "cosine, 256, SL@20": ("cosine", "256", "SL@20"),
-    "cosine, 256, softmax": ("cosine", "256", "softmax"),
+def update(page: Path) -> str:
+    """The text of a page with its tables made anew."""
+
+    def block(match: re.Match[str]) -> str:
+        return f"{match[1]}{BLOCKS[match[2]]()}\n"
+
+    return re.sub(r"(<!-- study: (.+) -->\n\n)(?:.+\n)*", block, page.read_text())
+
+
+REFERENCES: dict[str, Key] = {
+    "popularity": ("", "", "popularity"),
+    "EASE": EASE,
+    **{f"{name}, 64": ("", "64", name) for name in ("implicit ALS", "implicit BPR", "LightFM WARP")},
+    "implicit ALS, 256": ALS,
 }
-TABLES = {
+SIZES = {f"cosine, {size}, {loss}": cosine(loss, size) for loss in ("SL@20", "softmax") for size in ("64", "256")}
+ALL = {loss: cosine(loss) for loss in LOSSES}
+BLOCKS = {
     "scores": lambda: side_by_side(
         {
             f"{scores}, {dimension}, {loss}": (scores, dimension, loss)
@@ -154,44 +171,78 @@ TABLES = {
             for dimension in ("16", "64", "256")
         },
         PEOPLE[:2],
-        ("ndcg", "auc"),
     ),
-    "losses": lambda: side_by_side({loss: ("cosine", "64", loss) for loss in LOSSES}, PEOPLE[:2], ("ndcg", "auc")),
-    "references": lambda: side_by_side(
-        {
-            "popularity": ("", "", "popularity"),
-            "EASE": ("", "", "EASE"),
-            **{f"{name}, 64": ("", "64", name) for name in ("implicit ALS", "implicit BPR", "LightFM WARP")},
-            "implicit ALS, 256": ("", "256", "implicit ALS"),
-            "cosine, 64, softmax": ("cosine", "64", "softmax"),
-            "cosine, 256, softmax": ("cosine", "256", "softmax"),
-        },
-        PEOPLE[:2],
-        ("ndcg", "auc"),
-    ),
+    "losses": lambda: side_by_side(ALL, PEOPLE[:2]),
+    "worlds": lambda: side_by_side(ALL | REFERENCES | {"truth": ("", "", "truth")}, (WORLDS,)),
+    "references": lambda: side_by_side(REFERENCES | SIZES, EVERY, ("ndcg",)),
     "published": published,
-    "on scores": lambda: [
-        f"With 64 numbers and the softmax, the cosine differs from the dot product by {leads(COSINE, DOT)}.",
-        f"The cosine with 256 numbers differs from the one with 64 by {leads(LARGE, COSINE)}.",
-    ],
-    "on losses": lambda: [
-        f"The softmax over all items differs from log BPR by {leads(COSINE, sixty_four('log BPR'))}.",
-        f"It differs from ten drawn negatives by {leads(COSINE, sixty_four('softmax of 10'))}.",
-        "SL@20 weighs a choice by how near it is to the first 20 places.",
-        f"It differs from the softmax by {leads(sixty_four('SL@20'), COSINE)}.",
+    "credit": lambda: "\n".join(
+        [
+            "| data | loss | true − none | shuffled − none | true − shuffled |",
+            "|---|---|---|---|---|",
+            *filter(None, map(credit, (WORLDS, "MovieLens 100K", "Last.fm 2K"))),
+        ]
+    ),
+    "on scores": lambda: (
+        f"With 64 numbers and the softmax, the cosine differs from the dot product by {leads(BEST, DOT)}.\n"
+        f"The cosine with 256 numbers differs from the one with 64 by {leads(LARGE, BEST)}."
+    ),
+    "on losses": lambda: (
+        f"The softmax over all items differs from log BPR by {leads(BEST, cosine('log BPR'))}.\n"
+        f"It differs from ten drawn negatives by {leads(BEST, cosine('softmax of 10'))}.\n"
+        "SL@20 weighs a choice by how near it is to the first 20 places.\n"
+        f"It differs from the softmax by {leads(cosine('SL@20'), BEST)}.\n"
         "PSL differs from the softmax of as many drawn negatives by "
-        f"{leads(sixty_four('PSL of 100'), sixty_four('softmax of 100'))}.",
+        f"{leads(cosine('PSL of 100'), cosine('softmax of 100'))}.\n"
         "How far does chance move such numbers? Tuned on two sets of splits of MovieLens, the softmax came out at "
-        f"{again('softmax')}, and log BPR at {again('log BPR')}.",
-    ],
-    "on references": lambda: [
-        f"The cosine with 256 numbers differs from EASE by {leads(LARGE, EASE)}. In AUC it differs by "
-        f"{leads(LARGE, EASE, 'auc')}. From ALS with 256 numbers it differs by {leads(LARGE, ALS)}. With 64 numbers it "
-        f"differs from EASE by {leads(COSINE, EASE)}."
-    ],
+        f"{again('softmax')}, and log BPR at {again('log BPR')}."
+    ),
+    "on references": lambda: (
+        f"The cosine with 256 numbers differs from EASE by {leads(LARGE, EASE)}.\n"
+        f"In AUC it differs by {leads(LARGE, EASE, 'auc')}.\n"
+        f"From ALS with 256 numbers it differs by {leads(LARGE, ALS)}.\n"
+        f"With 64 numbers it differs from EASE by {leads(BEST, EASE)}."
+    ),
+    "on worlds": lambda: (
+        f"The softmax over all items differs from log BPR by {lead(WORLDS, BEST, cosine('log BPR'))}.\n"
+        f"From ten drawn negatives it differs by {lead(WORLDS, BEST, cosine('softmax of 10'))}, and from a hundred by "
+        f"{lead(WORLDS, BEST, cosine('softmax of 100'))}.\n"
+        f"From EASE it differs by {lead(WORLDS, BEST, EASE)}.\n"
+        f"Adaptive BPR differs from log BPR by {lead(WORLDS, cosine('adaptive BPR'), cosine('log BPR'))} in NDCG@10 "
+        f"and by {lead(WORLDS, cosine('adaptive BPR'), cosine('log BPR'), 'auc')} in AUC."
+    ),
+    "on softly": lambda: (
+        "Ten negatives softly differ from one (log BPR) by "
+        f"{lead(WORLDS, cosine('softmax of 10'), cosine('log BPR'))}, "
+        f"from the hardest of ten (adaptive hinge) by "
+        f"{lead(WORLDS, cosine('softmax of 10'), cosine('adaptive hinge'))}, and from the binary cross entropy of the "
+        f"same eleven scores by {lead(WORLDS, cosine('softmax of 10'), cosine('BCE of 10'))}.\n"
+        f"A hundred differ from ten by {lead(WORLDS, cosine('softmax of 100'), cosine('softmax of 10'))}.\n"
+        "In the batch, taking log q off changes NDCG@10 by "
+        f"{lead(WORLDS, cosine('softmax in the batch, log q'), cosine('softmax in the batch'))}."
+    ),
+    "on all items": lambda: f"Worth, compared with log BPR: {leads(BEST, cosine('log BPR'))}.",
+    "on size": lambda: f"256 numbers instead of 64 are worth {leads(LARGE, BEST)}.",
+    "on a hundred": lambda: (
+        f"Compared with all items: {leads(cosine('softmax of 100'), BEST)}. "
+        f"Ten instead of a hundred: {leads(cosine('softmax of 10'), cosine('softmax of 100'))}."
+    ),
+    "on one negative": lambda: (
+        f"Compared with ten drawn negatives: {leads(cosine('log BPR'), cosine('softmax of 10'))}."
+    ),
+    "on EASE": lambda: f"Compared with the softmax and 256 numbers: {leads(EASE, LARGE)}.",
+    "on credit": lambda: (
+        "True genres compared with no credit, in the softmax of ten: "
+        f"{lead(WORLDS, cosine('softmax of 10, true genres'), cosine('softmax of 10'))} on made worlds, "
+        f"{leads(cosine('softmax of 10, true genres'), cosine('softmax of 10'))}."
+    ),
+    "on the batch": lambda: (
+        "On made worlds, log q taken off compared with the batch as it is: "
+        f"{lead(WORLDS, cosine('softmax in the batch, log q'), cosine('softmax in the batch'))}. Compared with the "
+        f"softmax over all items: {lead(WORLDS, cosine('softmax in the batch, log q'), BEST)}."
+    ),
 }
-EASE, ALS, DOT = ("", "", "EASE"), ("", "256", "implicit ALS"), ("dot", "64", "softmax")
-COSINE, LARGE = ("cosine", "64", "softmax"), ("cosine", "256", "softmax")
 
 if __name__ == "__main__":
-    CHAPTER.write_text(update())
+    for page in PAGES:
+        page.write_text(update(page))

@@ -16,7 +16,7 @@ window.addEventListener("load", () => {
     }
   });
   const scrolling =
-    ".pst-scrollable-table-container, div.math > mjx-container, div.math, div.glance, pre, .cell_output > .output";
+    ".pst-scrollable-table-container, div.math > mjx-container, div.math, pre, .cell_output > .output";
   // Formulas are there once MathJax has set them.
   Promise.resolve(window.MathJax?.startup?.promise).then(() => {
     for (const element of all(scrolling)) reach.observe(element);
