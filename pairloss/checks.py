@@ -159,7 +159,7 @@ def no_function(name: str, many: Any) -> None:
     """``many`` is no scoring function, for a loss in which all K negatives have a gradient."""
     if callable(many):
         why = "every negative has a gradient here, so that scoring twice would save nothing"
-        raise TypeError(f"{name} was a function; expected scores, [K, B]: {why}")
+        raise TypeError(f"{name} was a function; expected scores, [K, B], which score(negative_items) gives: {why}")
 
 
 def of_the_term(loss: Any, positive: Tensor, negative: Tensor) -> None:

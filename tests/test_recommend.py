@@ -2,6 +2,7 @@
 
 import re
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -86,6 +87,18 @@ def test_without_a_file_it_recommends_films(capsys, monkeypatch):
     out = said(capsys)
     assert "generated films: 50 people, 70 items" in out
     assert sum(title in out for title in few.titles) >= 10
+
+
+def test_the_readme_shows_what_is_printed(capsys):
+    readme = Path(__file__).parent.parent / "README.md"
+    if not readme.exists():
+        pytest.skip("no README here")
+    shown = re.search(r"```text\n(generated films.*?)\n```", readme.read_text(), re.DOTALL)[1]
+    found = said(capsys).rstrip()
+    number = re.compile(r"\b0\.\d{3}\b")
+    assert number.sub("", found.partition("\nfor")[0]) == number.sub("", shown.partition("\nfor")[0])
+    for ours, theirs in zip(number.findall(found), number.findall(shown), strict=True):  # in float32
+        assert float(ours) == pytest.approx(float(theirs), abs=0.01)
 
 
 def test_what_is_wrong_is_one_sentence(clicks, capsys, tmp_path, monkeypatch):

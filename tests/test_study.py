@@ -183,8 +183,7 @@ def test_each_row_answers_a_question():
     assert len(found) == len(set(found))
     for row in TABLE:
         trials = row["tried"].split("; ")
-        start = models.STARTS.get(row["loss"], models.STARTS.get(row["scores"], ()))
-        assert len(trials) == (protocol.TRIALS if start else 1) or row["inside"] == "True"
+        assert len(trials) == (protocol.TRIALS if protocol.start_of(row) else 1) or row["inside"] == "True"
         assert all(len(row[name].split()) == data.SIZES[row["data"]][2] for name in ("epochs", "ndcg", "auc"))
 
 

@@ -119,18 +119,6 @@ def implicit_als(setting: Setting, train: Interactions, dim: int, seed: int) -> 
         yield of_parts(model.user_factors, model.item_factors)
 
 
-def implicit_bpr(setting: Setting, train: Interactions, dim: int, seed: int) -> Iterator[Scores]:
-    """BPR of implicit. The setting is the learning rate and the regularisation."""
-    from implicit.cpu.bpr import BayesianPersonalizedRanking
-    from numpy.random import default_rng
-
-    options = dict(zip(("learning_rate", "regularization"), setting, strict=True))
-    model = BayesianPersonalizedRanking(dim, num_threads=1, iterations=3, random_state=default_rng(seed), **options)
-    while True:
-        model.fit(sparse(train), show_progress=False)
-        yield of_parts(model.user_factors, model.item_factors)  # their last column is the bias
-
-
 def lightfm_warp(setting: Setting, train: Interactions, dim: int, seed: int) -> Iterator[Scores]:
     """WARP of LightFM. The setting is the learning rate and the penalty of users and items."""
     from lightfm import LightFM
@@ -147,7 +135,6 @@ REFERENCES = {
     "truth": truth,
     "EASE": ease,
     "implicit ALS": implicit_als,
-    "implicit BPR": implicit_bpr,
     "LightFM WARP": lightfm_warp,
 }
 STARTS: dict[str, Setting] = {  # where the search for a setting begins
@@ -155,7 +142,6 @@ STARTS: dict[str, Setting] = {  # where the search for a setting begins
     "truth": (),
     "EASE": (300,),
     "implicit ALS": (15, 4),
-    "implicit BPR": (0.01, 0.01),
     "LightFM WARP": (0.05, 1e-3),
     "cosine": (0.01, 6),
     "dot": (0.01, 1e-4),

@@ -157,7 +157,7 @@ def update(page: Path) -> str:
 REFERENCES: dict[str, Key] = {
     "popularity": ("", "", "popularity"),
     "EASE": EASE,
-    **{f"{name}, 64": ("", "64", name) for name in ("implicit ALS", "implicit BPR", "LightFM WARP")},
+    **{f"{name}, 64": ("", "64", name) for name in ("implicit ALS", "LightFM WARP")},
     "implicit ALS, 256": ALS,
 }
 SIZES = {f"cosine, {size}, {loss}": cosine(loss, size) for loss in ("SL@20", "softmax") for size in ("64", "256")}
