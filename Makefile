@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN = .venv/bin
 PYTHONS = 3.11 3.12 3.13 3.14
 
-.PHONY: help book test test-all coverage gpu digits dist rehearse test-oldest mutants notebooks stills lint bench pages claims study constraints repository stale clean
+.PHONY: help book test test-all coverage gpu digits dist rehearse test-oldest mutants notebooks stills lint bench pages claims study stacks constraints repository stale clean
 
 help: ## List the tasks
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="	" read -r task does; do printf '  make %-12s%s\n' "$$task" "$$does"; done
@@ -86,6 +86,11 @@ study: ## Tune losses and other recommenders, judge them on made worlds and on p
 	.venv-study/bin/python -m pip install --quiet --constraint constraints.txt --editable ".[book,study]"
 	cd benchmarks && ../.venv-study/bin/python -m study $(QUESTION) && ../.venv-study/bin/python -m study.report
 	.venv-study/bin/python benchmarks/epochs.py
+
+stacks: ## Run the lines of the page "Use it in your stack" against the real libraries (downloads 1 GB)
+	$(PYTHON) -m venv .venv-stacks
+	.venv-stacks/bin/python -m pip install --quiet --constraint constraints.txt --editable ".[stacks]"
+	.venv-stacks/bin/pytest -rA tests/test_stacks.py
 
 constraints: .venv/ready ## Write constraints.txt from what is installed
 	{ head -n 1 constraints.txt; $(BIN)/python -m pip freeze --all --exclude-editable --exclude pip | sed 's/+cpu$$//' | \

@@ -174,13 +174,13 @@ def main(arguments=None):
             part = [whole.tensor_split(ranks, -1)[rank].to(device) for whole in batch]
             largest = -(-len(batch[0]) // ranks)
             value, weight = parallel(loss, *part, largest, known, log_q)
-            total = torch.stack([value.detach(), weight])
-            dist.all_reduce(total)
-            whole = total[1].clamp(min=1)  # what counts on all ranks, which may be nothing
+            mean = pairloss.distributed_mean(value, weight)
             optimizer.zero_grad()
-            (value / whole * ranks).backward()  # the mean over ranks, which DistributedDataParallel takes, is a sum
+            mean.backward()
             optimizer.step()
-            told.append(total[0] / whole)
+            mean = mean.detach().clone()
+            dist.all_reduce(mean)
+            told.append(mean / ranks)
         losses.append(torch.stack(told).mean().item())
         if rank == 0:
             state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "losses": losses}

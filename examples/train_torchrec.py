@@ -1,5 +1,6 @@
 """The loop of train_ddp.py on tables of which each process holds a part: TorchRec looks up, the loss is the same.
 
+pip install "torch==2.13.*" pytest hypothesis numpy
 pip install --no-deps torchrec==1.8.0 fbgemm-gpu-cpu==1.8.0  # those of torch 2.13, without CUDA
 pip install tensordict torchmetrics==1.0.3 tqdm pyre-extensions iopath
 torchrun --nproc-per-node 2 examples/train_torchrec.py
@@ -95,9 +96,8 @@ def main():
             users, *items = (vectors[name] for name in FEATURES)
             positive, *negatives = ((users * item).sum(-1) for item in items)
             value = loss[options.loss](positive, torch.stack(negatives), mask=mask)
-            whole = pairloss.total_weight(positive, mask=mask)
-            dist.all_reduce(whole)
-            (value / whole * ranks).backward()  # TorchRec divides gradients by the number of ranks
+            # TorchRec divides gradients by the number of ranks.
+            pairloss.distributed_mean(value, pairloss.total_weight(positive, mask=mask)).backward()
     tables = {}
     for name, table in start.items():
         tables[name] = torch.empty_like(table, device=device) if rank == 0 else None

@@ -33,7 +33,7 @@ from pairloss.pairs import (
 )  # fmt: skip
 from pairloss.partial_credit import ideal_difference_from_metadata
 from pairloss.ratings import logistic_loss, poisson_loss, regression_loss
-from pairloss.reduction import total_weight
+from pairloss.reduction import distributed_mean, total_weight
 from pairloss.sampling import sample_negatives
 
 __version__ = "0.1.0"
@@ -43,7 +43,7 @@ __all__ = [
     "softmax_loss", "in_batch_softmax_loss", "ideal_difference_from_metadata", "pointwise_loss",
     "pairwise_hinge_loss", "lambdarank_loss", "logistic_loss", "poisson_loss", "regression_loss",
     "sample_negatives", "choose_hardest", "choose_semi_hard", "choose_first_violation", "take_negatives",
-    "total_weight", "Interactions",
+    "total_weight", "distributed_mean", "Interactions",
     "BPRLoss", "HingeLoss", "LogBPRLoss", "AdaptiveBPRLoss", "AdaptiveHingeLoss", "WARPLoss", "SoftmaxLoss",
 ]  # fmt: skip
 

@@ -158,9 +158,9 @@ def first_hit(hit: Tensor, real: Tensor | None) -> tuple[Tensor, Tensor, Tensor]
     if real is not None:
         hit = hit & real
     # Count rows down, K … 1, and keep the largest count that is hit. An argmax over rows would walk through memory
-    # with stride B, which takes several times as long. Small integers move fewer bytes.
+    # with stride B, which takes several times as long. Small integers move fewer bytes, but ONNX has no amax of them.
     k = hit.shape[0]
-    dtype = torch.int16 if k < 2**15 else torch.int32
+    dtype = torch.int16 if k < 2**15 and not torch.compiler.is_compiling() else torch.int32
     countdown = torch.arange(k, 0, -1, dtype=dtype, device=hit.device).reshape(-1, *[1] * (hit.ndim - 1))
     best = (hit * countdown).amax(0).long()
     found = best > 0

@@ -1,6 +1,6 @@
 """From the losses of pairs to one number: mask, sample weight, square and reduction, written once."""
 
-from typing import Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 import torch
 from torch import Tensor
@@ -81,13 +81,7 @@ def total_weight(
     Raises: TypeError for a wrong dtype, ValueError for shapes or devices that differ and (on the CPU) weights below 0.
 
     Over several passes, with the weight of all of them in ``whole``, each ``part`` has the loss
-    ``loss(..., reduction="sum") / whole``. Over several ranks, whose gradients DistributedDataParallel averages::
-
-        whole = total_weight(positive_scores, mask=mask, negative_mask=real)
-        torch.distributed.all_reduce(whole)
-        loss = warp_loss(positive_scores, many, n, mask=mask, negative_mask=real, reduction="sum")
-        loss = loss * torch.distributed.get_world_size() / whole.clamp(min=1e-300)
-        loss.backward()
+    ``loss(..., reduction="sum") / whole``. Over several ranks, :func:`~pairloss.distributed_mean` does it.
 
     >>> total_weight(torch.zeros(3), mask=torch.tensor([True, False, True])).item()
     2.0
@@ -103,6 +97,37 @@ def total_weight(
     with torch.no_grad():
         weights = torch.ones_like(positive_scores) if weights is None else weights
         return hide(counts, weights.to(widest(weights.device))).sum()
+
+
+def distributed_mean(loss_sum: Tensor, weight: Tensor, group: Any = None) -> Tensor:
+    r"""The mean over the pairs of all ranks, for gradients that are averaged over the ranks.
+
+    .. math:: \frac{R \, \ell_r}{\sum_s w_s}
+
+    with R ranks, :math:`\ell_r` the sum of the losses of this rank and :math:`w_s` the weight of rank s.
+    DistributedDataParallel and FSDP average gradients. The average of these losses has the gradients of the mean over
+    all pairs of all ranks, however masks, weights and sizes differ. Every rank calls it, also one without a pair.
+
+    Args:
+        loss_sum: a loss with the reduction "sum"
+        weight: what :func:`~pairloss.total_weight` gives for the same arguments
+        group: the process group, or None for all ranks; without torch.distributed there is one rank
+
+    Returns: a scalar, in the dtype of ``loss_sum``: 0 where no rank has a pair.
+
+    Raises: TypeError for anything but tensors.
+
+    >>> loss_sum = pairloss.hinge_loss(torch.tensor([0.5, 3.0]), torch.zeros(2), reduction="sum")
+    >>> distributed_mean(loss_sum, total_weight(torch.zeros(2)))
+    tensor(0.3750)
+    """
+    checks.scores("loss_sum", loss_sum)
+    checks.scores("weight", weight)
+    whole, ranks = weight.detach().clone(), 1
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.all_reduce(whole, group=group)
+        ranks = torch.distributed.get_world_size(group)
+    return loss_sum * (ranks / whole.masked_fill(whole == 0, 1)).to(loss_sum.dtype)
 
 
 def hide(counts: Tensor | None, values: Tensor) -> Tensor:

@@ -168,7 +168,7 @@ ERRORS = {
     "softmax: a function": (
         lambda: pairloss.softmax_loss(P, lambda ids: MANY, negative_items=MANY_ITEMS),
         TypeError,
-        r"was a function; expected scores, \[K, B\]: every negative has a gradient",
+        r"was a function; expected scores, \[K, B\], which score\(negative_items\) gives: every negative has",
     ),
     "softmax: no temperature": (
         lambda: pairloss.softmax_loss(P, MANY, temperature=0),

@@ -78,3 +78,25 @@ def test_bad_arguments_are_named():
         pairloss.total_weight(p, negative_mask=torch.ones(2, 3))
     with pytest.raises(ValueError, match="weights"):
         pairloss.total_weight(p, weights=torch.tensor([1.0, -1.0, 1.0]))
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
+def test_without_other_ranks_a_distributed_mean_is_the_mean(dtype):
+    scores = torch.randn(2, 6, dtype=dtype, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    for given in ({}, {"mask": torch.arange(6) < 4}, {"weights": torch.arange(6.0)}, {"mask": torch.zeros(6).bool()}):
+        whole = pairloss.hinge_loss(*scores, reduction="sum", **given)
+        value = pairloss.distributed_mean(whole, pairloss.total_weight(scores[0], **given))
+        expected = pairloss.hinge_loss(*scores, **given)
+        assert value.dtype == expected.dtype
+        assert_close(value, expected)
+        gradients = [torch.autograd.grad(loss, scores)[0] for loss in (value, expected)]
+        assert_close(*gradients)
+
+
+def test_what_is_wrong_with_a_distributed_mean_is_said():
+    for arguments, message in (
+        ((1.0, torch.ones(())), "loss_sum must be a torch.Tensor, got float"),
+        ((torch.ones(()), 3), "weight must be a torch.Tensor, got int"),
+    ):
+        with pytest.raises(TypeError, match=message):
+            pairloss.distributed_mean(*arguments)
