@@ -117,9 +117,8 @@ def distributed_mean(loss_sum: Tensor, weight: Tensor, group: Any = None) -> Ten
 
     Raises: TypeError for anything but tensors.
 
-    >>> loss_sum = pairloss.hinge_loss(torch.tensor([0.5, 3.0]), torch.zeros(2), reduction="sum")
-    >>> distributed_mean(loss_sum, total_weight(torch.zeros(2)))
-    tensor(0.3750)
+    >>> distributed_mean(torch.tensor(1.5), weight=total_weight(torch.zeros(3)))  # one rank, three pairs
+    tensor(0.5000)
     """
     checks.scores("loss_sum", loss_sum)
     checks.scores("weight", weight)

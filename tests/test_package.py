@@ -90,6 +90,7 @@ def test_modules_import_one_way():
         "lambdarank",
         "ratings",
         "modules",
+        "recommend",
     ]
     files = {path.relative_to(ROOT / "pairloss").with_suffix("") for path in (ROOT / "pairloss").rglob("*.py")}
     assert {".".join(path.parts) for path in files} == {*order, "__init__"}
