@@ -62,6 +62,19 @@ def test_the_other_blocks_run():
     assert names["value"] > 0
 
 
+def test_padding_does_not_count():
+    names = names_of("Padded lists")
+    scores, labels, mask = (names[name] for name in ("scores", "labels", "mask"))
+    for padded in (scores.masked_fill(~mask, torch.nan), torch.cat([scores, torch.randn(4, 3)], 1)):
+        real = torch.cat([mask, torch.zeros(4, padded.shape[1] - 6, dtype=torch.bool)], 1)
+        lists = torch.arange(4).unsqueeze(1).expand(padded.shape)[real]
+        for name in ("pairwise_hinge_loss", "lambdarank_loss"):
+            loss = getattr(pairloss, name)
+            value = loss(padded[real], labels[mask], groups=lists, reduction="sum")
+            alone = [loss(scores[row][mask[row]], labels[row][mask[row]], reduction="sum") for row in range(4)]
+            assert_close(value, sum(alone))
+
+
 @pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
 def test_lightning_trains_as_a_loop_does(precision):
     lightning = pytest.importorskip("lightning")
