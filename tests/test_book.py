@@ -335,7 +335,7 @@ def test_conda_and_pip_say_the_same():
     assert python.startswith("python=3.11")
     # What pip installs is what pyproject.toml says, under the same constraints as in the Makefile.
     assert from_pip == {"pip": ["--constraint constraints.txt", "--editable .[book,test]"]}
-    assert set(PROJECT["optional-dependencies"]) == {"book", "test", "study"}
+    assert set(PROJECT["optional-dependencies"]) == {"book", "stacks", "study", "test"}
     assert '--constraint constraints.txt --editable ".[book,test]"' in (ROOT / "Makefile").read_text()
     pythons = re.search(r"^PYTHONS = (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE).group(1).split()
     assert python.removeprefix("python=") in pythons
@@ -387,3 +387,29 @@ def test_bibliography_is_cited_and_the_api_page_is_complete():
         for key in keys_of_one.split(",")
     }
     assert cited <= keys
+
+
+def sentences(text):
+    """The sentences of Markdown, without code, tables, formulas, comments and what stands below Sources."""
+    text = re.sub(r"\A---.*?---", "", text, flags=re.DOTALL).partition("## Sources")[0]
+    for other in (r"```.*?```", r"\$\$.*?\$\$", r"<!--.*?-->"):
+        text = re.sub(other, "", text, flags=re.DOTALL)
+    text = re.sub(r"^(\||    ).*$", "", text, flags=re.MULTILINE)
+    text = re.sub(r"\$[^$]*\$|`[^`]*`", "x", text)
+    paragraphs = re.split(r"\n\s*\n|\n(?=[-*\d>])", text)
+    return [
+        one for part in paragraphs for one in re.split(r"(?<=[.!?])[)*\"]*\s+(?=[A-Z*(`x])", " ".join(part.split()))
+    ]
+
+
+PROSE = [*CHAPTERS, *sorted((ROOT / "book").glob("*.md")), ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
+
+
+@pytest.mark.parametrize("page", PROSE, ids=lambda path: path.stem)
+def test_prose_is_plain(page):
+    """A guess with its three answers may be longer."""
+    every = sentences(page.read_text())
+    long = [one for one in every if len(one.split()) > 30 and "(a)" not in one]
+    assert len(long) <= 2, "sentences of more than 30 words:\n" + "\n".join(long)
+    words = [one for one in every if re.search(r";|\b(beside|that of|whoever)\b", one, re.IGNORECASE)]
+    assert not words, "semicolons, or beside, that of, whoever:\n" + "\n".join(words)

@@ -156,6 +156,23 @@ def test_what_choosing_negatives_shows_of_the_hardest_is_the_table():
         assert row == rounded([r["ndcg"] for r in judged if r["data"] == f"K = {k}"])
 
 
+@pytest.mark.parametrize(("chapter", "variable", "measure"), [("softly", "NDCG", "ndcg"), ("softly", "AUC", "auc")])
+def test_what_a_chapter_shows_of_the_study_is_its_table(chapter, variable, measure):
+    (shown,) = literals(chapter, variable)
+    assert len(shown) > 10
+    for loss, row in shown.items():
+        key = report.EASE if loss == "EASE" else report.cosine(loss)
+        assert row == rounded(report.ROWS["made worlds", *key][measure].split()), loss
+
+
+def test_the_means_that_training_draws_are_those_of_its_table():
+    (shown,) = literals("training", "MEANS")
+    cells = dict(re.findall(r"^\| ([\w@, ]+?)(?:\\\*)? \| (.*) \|$", report.BLOCKS["worlds"](), re.MULTILINE))
+    assert len(shown) > 15
+    for loss, row in shown.items():
+        assert row == cells["implicit ALS, 64" if loss == "ALS" else loss].replace("*", "").replace(" | ", " "), loss
+
+
 @pytest.mark.parametrize("page", report.PAGES, ids=lambda page: page.stem)
 def test_a_page_has_the_tables_of_the_study_and_what_they_say(page):
     assert page.read_text() == report.update(page)

@@ -208,6 +208,10 @@ BLOCKS = {
         f"From ten drawn negatives it differs by {lead(WORLDS, BEST, cosine('softmax of 10'))}, and from a hundred by "
         f"{lead(WORLDS, BEST, cosine('softmax of 100'))}.\n"
         f"From EASE it differs by {lead(WORLDS, BEST, EASE)}.\n"
+        f"SL@20 is ahead of it by {lead(WORLDS, cosine('SL@20'), BEST)}, BSL of a hundred by "
+        f"{lead(WORLDS, cosine('BSL of 100'), BEST)}, and the batch with log q taken off by "
+        f"{lead(WORLDS, cosine('softmax in the batch, log q'), BEST)}.\n"
+        f"SL@20 differs from ALS with as many numbers by {lead(WORLDS, cosine('SL@20'), ('', '64', 'implicit ALS'))}.\n"
         f"Adaptive BPR differs from log BPR by {lead(WORLDS, cosine('adaptive BPR'), cosine('log BPR'))} in NDCG@10 "
         f"and by {lead(WORLDS, cosine('adaptive BPR'), cosine('log BPR'), 'auc')} in AUC."
     ),
@@ -221,7 +225,11 @@ BLOCKS = {
         "In the batch, taking log q off changes NDCG@10 by "
         f"{lead(WORLDS, cosine('softmax in the batch, log q'), cosine('softmax in the batch'))}."
     ),
-    "on all items": lambda: f"Worth, compared with log BPR: {leads(BEST, cosine('log BPR'))}.",
+    "on all items": lambda: (
+        f"Worth, compared with log BPR: {leads(BEST, cosine('log BPR'))}.\n"
+        "SL@20, which weighs a choice by how near it is to the first 20 places, differs from it by "
+        f"{leads(cosine('SL@20'), BEST)}, and by {lead(WORLDS, cosine('SL@20'), BEST)} on made worlds."
+    ),
     "on size": lambda: f"256 numbers instead of 64 are worth {leads(LARGE, BEST)}.",
     "on a hundred": lambda: (
         f"Compared with all items: {leads(cosine('softmax of 100'), BEST)}. "
@@ -233,8 +241,10 @@ BLOCKS = {
     "on EASE": lambda: f"Compared with the softmax and 256 numbers: {leads(EASE, LARGE)}.",
     "on credit": lambda: (
         "True genres compared with no credit, in the softmax of ten: "
-        f"{lead(WORLDS, cosine('softmax of 10, true genres'), cosine('softmax of 10'))} on made worlds, "
-        f"{leads(cosine('softmax of 10, true genres'), cosine('softmax of 10'))}."
+        f"{lead(WORLDS, cosine('softmax of 10, true genres'), cosine('softmax of 10'))} on made worlds, and "
+        f"{leads(cosine('softmax of 10, true genres'), cosine('softmax of 10'))}. Compared with shuffled ones: "
+        f"{lead(WORLDS, cosine('softmax of 10, true genres'), cosine('softmax of 10, shuffled genres'))} and "
+        f"{leads(cosine('softmax of 10, true genres'), cosine('softmax of 10, shuffled genres'))}."
     ),
     "on the batch": lambda: (
         "On made worlds, log q taken off compared with the batch as it is: "
