@@ -108,8 +108,8 @@ def start_of(row: Row) -> Setting:
     """Where the search for a setting begins. With partial credit it is the best without, and half the weight."""
     plain, credit, _ = row["loss"].partition(", ") if row["loss"] in CREDIT else (row["loss"], "", "")
     if credit:
-        wanted = {**row, "loss": plain}.items()
-        found = next(other for other in read("study") if wanted <= other.items())
+        wanted = {name: row[name] for name in ("data", "scores", "dimension", "tuned on")} | {"loss": plain}
+        found = next(other for other in read("study") if wanted.items() <= other.items())
         return (*map(float, found["setting"].split()), 0.5)
     return STARTS.get(row["loss"], STARTS.get(row["scores"], ()))
 
