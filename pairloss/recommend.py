@@ -17,7 +17,8 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 import pairloss
-from pairloss import Interactions, metrics
+from pairloss import metrics
+from pairloss.interactions import Interactions
 
 ONE = "log_bpr", "bpr", "hinge"
 MANY = "softmax", "adaptive_bpr", "adaptive_hinge", "warp"
