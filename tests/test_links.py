@@ -145,7 +145,8 @@ def test_the_api_leads_to_the_chapter_that_explains(pages):
 
 
 def test_chapters_are_numbered_and_their_sections_are_not(pages):
-    for number, page in enumerate(CHAPTERS, start=1):
+    numbered = CHAPTERS[1:]  # the first shows the whole way, and is no chapter of the book's order
+    for number, page in enumerate(numbered, start=1):
         assert pages[page].h1.get_text().startswith(f"{number}. ")
         assert not pages[page].select("h2 .section-number")
-    assert not any(pages[page].select(".section-number") for page in pages if page not in CHAPTERS)
+    assert not any(pages[page].select(".section-number") for page in pages if page not in numbered)
