@@ -106,6 +106,11 @@ def test_the_chapter_quotes_the_gpu(said):
     assert "Hinge takes {} microseconds at (10, 1,024) and {} here".format(*hinge) in text
     kernels = [f"{value('softmax', large, way, 'launches'):.0f}" for way in ("eager", "published")]
     assert "launches {} kernels and torch's own `cross_entropy` {}".format(*kernels) in text
+    many, ours, theirs = (
+        value("warp, genres", large, *of) for of in (("eager", "launches"), ("eager",), ("published",))
+    )
+    assert f"WARP launches {many:.0f} kernels" in text
+    assert value("warp, genres", large, "graphed") < theirs < ours
     pieces = {
         way: [value("warp, scored in pieces", "200 x 65536", way, unit) for unit in ("megabytes", "microseconds")]
         for way in ("x 1", "all")
