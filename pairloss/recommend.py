@@ -100,12 +100,12 @@ def ease(train: Interactions, ridge: float = 300.0) -> Tensor:
 def read(path: Path, user: str, item: str, time: str | None) -> Interactions:
     """The interactions of a CSV or Parquet file."""
     try:
-        import pandas  # type: ignore[import-untyped]
+        import pandas  # type: ignore[import-untyped]  # it ships no types
     except ImportError as error:
         raise ValueError(f"reading {path} needs pandas: pip install pandas") from error
     try:
         frame = pandas.read_parquet(path) if path.suffix == ".parquet" else pandas.read_csv(path)
-        if time in frame.columns and frame[time].dtype == object:
+        if time in frame.columns and not pandas.api.types.is_numeric_dtype(frame[time]):
             frame[time] = pandas.to_datetime(frame[time], format="ISO8601")
     except (OSError, ImportError, ValueError) as error:
         raise ValueError(f"{path} cannot be read as a table: {error}") from error
@@ -114,8 +114,8 @@ def read(path: Path, user: str, item: str, time: str | None) -> Interactions:
 
 def main(arguments: list[str] | None = None) -> int:
     """What the command does. Bad arguments and files end in one sentence and exit status 2."""
-    known = {"formatter_class": argparse.ArgumentDefaultsHelpFormatter, "prog": "python -m pairloss.recommend"}
-    parser = argparse.ArgumentParser(description=__doc__, **known)  # type: ignore[arg-type]
+    shown = argparse.ArgumentDefaultsHelpFormatter
+    parser = argparse.ArgumentParser("python -m pairloss.recommend", description=__doc__, formatter_class=shown)
     parser.add_argument("file", nargs="?", type=Path, help="a CSV or Parquet file; without one, generated films")
     parser.add_argument("--user", default="user", help="the column that says who")
     parser.add_argument("--item", default="item", help="the column that says what")

@@ -391,8 +391,8 @@ def test_bibliography_is_cited_and_the_api_page_is_complete():
 
 def sentences(text):
     """The sentences of Markdown, without code, tables, formulas, comments and what stands below Sources."""
-    text = re.sub(r"\A---.*?---", "", text, flags=re.DOTALL).partition("## Sources")[0]
-    for other in (r"```.*?```", r"\$\$.*?\$\$", r"<!--.*?-->"):
+    text = re.sub(r"\A---.*?---", "", text, flags=re.DOTALL).partition("\n## Sources")[0]
+    for other in (r"(`{3,}).*?\1", r"\$\$.*?\$\$", r"<!--.*?-->"):
         text = re.sub(other, "", text, flags=re.DOTALL)
     text = re.sub(r"^(\||    ).*$", "", text, flags=re.MULTILINE)
     text = re.sub(r"\$[^$]*\$|`[^`]*`", "x", text)

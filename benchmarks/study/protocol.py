@@ -106,9 +106,9 @@ def search(quality: Callable[[Setting], float], start: Setting) -> list[tuple[Se
 
 def start_of(row: Row) -> Setting:
     """Where the search for a setting begins. With partial credit it is the best without, and half the weight."""
-    plain, credit, _ = row["loss"].partition(", ") if row["loss"] in CREDIT else (row["loss"], "", "")
-    if credit:
-        wanted = {name: row[name] for name in ("data", "scores", "dimension", "tuned on")} | {"loss": plain}
+    if row["loss"] in CREDIT:
+        wanted = {name: row[name] for name in ("data", "scores", "dimension", "tuned on")}
+        wanted["loss"] = row["loss"].partition(", ")[0]
         found = next(other for other in read("study") if wanted.items() <= other.items())
         return (*map(float, found["setting"].split()), 0.5)
     return STARTS.get(row["loss"], STARTS.get(row["scores"], ()))
