@@ -11,15 +11,7 @@ from pairloss.choosing import choose_first_violation, choose_hardest, choose_sem
 from pairloss.in_batch import in_batch_softmax_loss
 from pairloss.interactions import Interactions
 from pairloss.lambdarank import lambdarank_loss
-from pairloss.modules import (
-    AdaptiveBPRLoss,
-    AdaptiveHingeLoss,
-    BPRLoss,
-    HingeLoss,
-    LogBPRLoss,
-    SoftmaxLoss,
-    WARPLoss,
-)  # fmt: skip
+from pairloss.modules import AdaptiveBPRLoss, AdaptiveHingeLoss, BPRLoss, HingeLoss, LogBPRLoss, SoftmaxLoss, WARPLoss
 from pairloss.pairs import (
     adaptive_bpr_loss,
     adaptive_hinge_loss,

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from pairloss import checks
 from pairloss.partial_credit import Credit, Metadata, MetadataWeights
-from pairloss.reduction import Reducer, Reduction, hide
+from pairloss.reduction import REDUCTIONS, Reduction, hide, reduce, which_count
 from pairloss.tensors import at, computed_in, dense, rows_first, rows_in_a_piece, usable
 from pairloss.terms import PairTerm
 
@@ -39,7 +39,9 @@ class Batch(NamedTuple):
     counts: Tensor | None  # which pairs count, [B]
     dtype: torch.dtype  # the dtype of the loss
     credit: Credit | None
-    reducer: Reducer
+    weights: Tensor | None  # how much each pair counts, [B]
+    squared: bool
+    reduction: Reduction
     score: ScoreFunction | None  # scores the chosen negatives again, with gradients
     items: Tensor | None  # their ids, [K, B]
 
@@ -71,8 +73,9 @@ class Batch(NamedTuple):
         credit = self.credit and self.credit.at(rows)
         # In full, because torch 2.6 cannot trace _replace.
         return Batch(
-            self.positive, negative, None, found, self.counts, self.dtype, credit, self.reducer, score=None, items=None
-        )
+            self.positive, negative, None, found, self.counts, self.dtype, credit,
+            self.weights, self.squared, self.reduction, score=None, items=None,
+        )  # fmt: skip
 
     def cost(self, term: PairTerm) -> Tensor:
         """The loss: ``term`` of every pair, or of each positive and all its candidates, reduced."""
@@ -87,7 +90,7 @@ class Batch(NamedTuple):
         loss = loss if loss.ndim == positive.ndim else loss.squeeze(0)
         if self.found is not None:
             loss = loss.masked_fill(~self.found, 0)
-        return self.reducer.reduce(loss, self.counts)
+        return reduce(loss, self.counts, self.weights, self.squared, self.reduction)
 
 
 def checked(
@@ -120,21 +123,23 @@ def checked(
     many = given.ndim > positive.ndim
     if negative_mask is not None and not many:
         checks.columns("negative_mask", negative_mask, positive)
-    reducer = Reducer(mask, weights, squared, reduction)
-    reducer.check(positive)
+    checks.mask_and_weights(mask, weights, positive)
+    checks.flag("squared", squared)
+    checks.choice("reduction", reduction, REDUCTIONS)
     checks.metadata(metadata, metadata_weights)
     checks.item_ids(positive_items, items, needed=len(metadata or {}) > 0)
     if positive_items is not None and items is not None:
         checks.beside("positive_items", positive_items, positive, "positive_scores", positive.shape)
         checks.beside("negative_items", items, given, kind.name, given.shape)
     rows, items, real = (rows_first(table, batch_first and many) for table in (given, items, negative_mask))
-    counts = reducer.which_count(real)
+    counts = which_count(mask, weights, real)
     if score is not None:
         if counts is not None:  # ids of what does not count may be any number
             rows = hide(real, hide(counts, usable(rows)))
         items, rows = rows, _all_scores(score, rows, batch_first)
     credit = Credit.of(positive_items, items, metadata, metadata_weights, counts, real)
-    return Batch(positive, rows, real, None, counts, computed_in(positive, rows), credit, reducer, score, items)
+    dtype = computed_in(positive, rows)
+    return Batch(positive, rows, real, None, counts, dtype, credit, weights, squared, reduction, score, items)
 
 
 def _one_row(values: Any, positive: Tensor) -> Any:

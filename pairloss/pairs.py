@@ -61,17 +61,8 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor
 
-from pairloss import checks, terms
+from pairloss import checks, choosing, terms
 from pairloss.batch import CHOSEN, EITHER, MANY, ONE, Batch, Scores, checked
-from pairloss.choosing import (
-    choose_first_violation,
-    choose_hardest,
-    choose_semi_hard,
-    first_hit,
-    highest,
-    semi_hard,
-    violates,
-)
 from pairloss.partial_credit import Metadata, MetadataWeights
 from pairloss.reduction import Reduction
 from pairloss.tensors import large, widest
@@ -126,7 +117,7 @@ def pair_loss(
     >>> p, many = torch.tensor([1.5]), torch.tensor([[1.0], [4.0], [1.49]])
     >>> pair_loss(psl, p, many)
     tensor(1.2569)
-    >>> pair_loss(terms.log_bpr, p, many, choose=choose_semi_hard)
+    >>> pair_loss(terms.log_bpr, p, many, choose=choosing.choose_semi_hard)
     tensor(0.6882)
     """
     checks.function("term", term)
@@ -383,7 +374,7 @@ def warp_loss(
         MANY, positive_scores, many_negative_scores, positive_items, negative_items, metadata, metadata_weights, mask,
         weights, negative_mask, squared, reduction, batch_first,
     )  # fmt: skip
-    row, tries, found = first_hit(batch.judged(violates), batch.real)
+    row, tries, found = choosing.first_hit(batch.judged(choosing.violates), batch.real)
     weight = _rank_weight(rank_weight, num_items, tries.clamp(min=1), batch.dtype)
     return batch.against(row, found).cost(lambda *pair: weight * terms.hinge(*pair))
 
@@ -466,21 +457,21 @@ def _against_hardest(batch: Batch, hardest_by: HardestBy) -> Batch:
     """The batch against its hardest negatives, by their score or by what they lack to the margin."""
     # Without metadata d is 1 for all, and adding it would only round scores to one number.
     if hardest_by == "violation" and batch.credit is not None:
-        return batch.against(highest(batch.judged(lambda _, many, d: many + d), batch.real))
+        return batch.against(choosing.highest(batch.judged(lambda _, many, d: many + d), batch.real))
     if batch.real is not None or batch.score is not None or large(batch.negative):
-        return batch.against(highest(batch.negative, batch.real))
+        return batch.against(choosing.highest(batch.negative, batch.real))
     negative, row = batch.negative.max(0)  # both at once: a tenth of the time of the loss at 1,024 pairs
     return batch.against(row, negative=negative)
 
 
 def _chosen(batch: Batch, choose: Callable[..., Any]) -> Batch:
     """The batch against the negatives that ``choose`` takes. Our own choices are told more than the scores."""
-    if choose is choose_hardest:
+    if choose is choosing.choose_hardest:
         return _against_hardest(batch, "score")
-    if choose is choose_semi_hard:
-        return batch.against(semi_hard(batch.positive, batch.negative, batch.real))
-    if choose is choose_first_violation:
-        row, _, found = first_hit(batch.judged(violates), batch.real)
+    if choose is choosing.choose_semi_hard:
+        return batch.against(choosing.semi_hard(batch.positive, batch.negative, batch.real))
+    if choose is choosing.choose_first_violation:
+        row, _, found = choosing.first_hit(batch.judged(choosing.violates), batch.real)
         return batch.against(row, found)
     row = choose(batch.candidates().detach())
     checks.of_the_choice(row, batch.negative)

@@ -1,6 +1,6 @@
 """From the losses of pairs to one number: mask, sample weight, square and reduction, written once."""
 
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
@@ -14,53 +14,39 @@ ListReduction = Literal["mean", "sum"]
 LIST_REDUCTIONS = get_args(ListReduction)
 
 
-class Reducer(NamedTuple):
-    """The four arguments that say how pairs become one number, passed on as one."""
+def which_count(mask: Tensor | None, weights: Tensor | None, negative_mask: Tensor | None) -> Tensor | None:
+    """Which pairs count, [B] bool, or None when all do: a weight of 0 is a mask, and so is no real negative."""
+    which = mask
+    if weights is not None:
+        # "not 0" rather than "above 0": a NaN among the weights must stay visible.
+        which = weights != 0 if which is None else which & (weights != 0)
+    if negative_mask is not None:
+        which = negative_mask.any(0) if which is None else which & negative_mask.any(0)
+    return which
 
-    mask: Tensor | None
-    weights: Tensor | None
-    squared: bool
-    reduction: Reduction
 
-    def check(self, positive_scores: Tensor) -> None:
-        """Raise unless the arguments fit the scores."""
-        checks.mask_and_weights(self.mask, self.weights, positive_scores)
-        checks.flag("squared", self.squared)
-        checks.choice("reduction", self.reduction, REDUCTIONS)
-
-    def which_count(self, negative_mask: Tensor | None = None) -> Tensor | None:
-        """Which pairs count, [B] bool, or None when all do: a weight of 0 is a mask, and so is no real negative."""
-        which = self.mask
-        if self.weights is not None:
-            # "not 0" rather than "above 0": a NaN among the weights must stay visible.
-            which = self.weights != 0 if which is None else which & (self.weights != 0)
-        if negative_mask is not None:
-            which = negative_mask.any(0) if which is None else which & negative_mask.any(0)
-        return which
-
-    def reduce(self, loss: Tensor, counts: Tensor | None) -> Tensor:
-        """Square and weigh the loss of each pair, [B], and reduce it over the pairs in ``counts``."""
-        dtype = loss.dtype
-        if self.squared:
-            loss = loss * (loss + 1)
-        weights = self.weights
-        if weights is not None:
-            # Weights may be wider than the loss: 1e300 is a weight, but no float32.
-            weights = hide(counts, weights.to(torch.promote_types(dtype, weights.dtype)))
-            if self.reduction == "mean" and weights.numel() > 0:  # "> 0": else torch 2.6 exports for this size alone
-                largest = weights.amax()  # only ratios count, and the sum of large weights is inf
-                weights = weights / largest.masked_fill(largest == 0, 1)
-            loss = loss * weights
-        loss = hide(counts, loss)
-        if self.reduction == "none":
-            return loss.to(dtype)
-        total = loss.sum()
-        if self.reduction == "mean":
-            if counts is None:
-                return total / max(loss.numel(), 1)
-            weight = counts.sum() if weights is None else weights.sum()
-            total = total / weight.masked_fill(weight == 0, 1)
-        return total.to(dtype)
+def reduce(loss: Tensor, counts: Tensor | None, weights: Tensor | None, squared: bool, reduction: Reduction) -> Tensor:
+    """Square and weigh the loss of each pair, [B], and reduce it over the pairs in ``counts``."""
+    dtype = loss.dtype
+    if squared:
+        loss = loss * (loss + 1)
+    if weights is not None:
+        # Weights may be wider than the loss: 1e300 is a weight, but no float32.
+        weights = hide(counts, weights.to(torch.promote_types(dtype, weights.dtype)))
+        if reduction == "mean" and weights.numel() > 0:  # "> 0": else torch 2.6 exports for this size alone
+            largest = weights.amax()  # only ratios count, and the sum of large weights is inf
+            weights = weights / largest.masked_fill(largest == 0, 1)
+        loss = loss * weights
+    loss = hide(counts, loss)
+    if reduction == "none":
+        return loss.to(dtype)
+    total = loss.sum()
+    if reduction == "mean":
+        if counts is None:
+            return total / max(loss.numel(), 1)
+        weight = counts.sum() if weights is None else weights.sum()
+        total = total / weight.masked_fill(weight == 0, 1)
+    return total.to(dtype)
 
 
 def total_weight(
@@ -93,7 +79,7 @@ def total_weight(
         checks.bools("negative_mask", negative_mask)
         checks.columns("negative_mask", negative_mask, positive_scores, batch_first=batch_first)
         negative_mask = rows_first(negative_mask, batch_first)
-    counts = Reducer(mask, weights, False, "sum").which_count(negative_mask)
+    counts = which_count(mask, weights, negative_mask)
     with torch.no_grad():
         weights = torch.ones_like(positive_scores) if weights is None else weights
         return hide(counts, weights.to(widest(weights.device))).sum()

@@ -105,15 +105,9 @@ def _whole(weights: Tensor) -> Tensor:
 
 def _coalesced(interactions: Tensor) -> tuple[Tensor, Tensor]:
     """Rows and columns of the interactions, in order, each pair once."""
-    if interactions.layout == torch.sparse_csr:
-        counts, items = interactions.crow_indices().diff(), interactions.col_indices().long()
-        rows = torch.arange(len(counts), device=counts.device).repeat_interleave(counts, output_size=len(items))
-        pairs = ones_at(torch.stack([rows, items]), interactions.shape).indices()
-    elif interactions.layout == torch.strided:
-        pairs = (interactions != 0).to_sparse().indices()
-    elif interactions.is_coalesced():
-        pairs = interactions.indices()
-    else:
-        pairs = ones_at(interactions._indices(), interactions.shape).indices()
-    rows, items = pairs
+    if interactions.layout == torch.strided:
+        interactions = (interactions != 0).to_sparse()
+    ready = interactions.layout == torch.sparse_coo and interactions.is_coalesced()
+    stored = interactions if ready else ones_at(interactions.to_sparse_coo()._indices(), interactions.shape)
+    rows, items = stored.indices()
     return rows, items
