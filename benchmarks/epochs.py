@@ -1,7 +1,7 @@
 """An epoch of WARP: the quick loop of the chapter "Speed and scale" and LightFM, in turn.
 
 Generated films, 16 numbers on one thread and 64 on two; seconds by the clock, so that threads count. Then what the
-quick loop recommends compared with the loop of the chapter "Training a recommender": nine settings each on a split of
+quick loop recommends compared with the loop of the chapter "A fair comparison": nine settings each on a split of
 its own, the best of them on five others.
 
 python benchmarks/epochs.py

@@ -1,4 +1,4 @@
-"""The loop of the chapter "Training a recommender" in several processes, which together do what one would.
+"""The loop of the chapter "A fair comparison" in several processes, which together do what one would.
 
     python examples/train_ddp.py
     torchrun --nproc-per-node 2 examples/train_ddp.py --loss softmax

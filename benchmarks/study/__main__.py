@@ -6,7 +6,7 @@ import sys
 from tables import Row, fill
 
 from .data import WORLDS
-from .losses import CREDIT, LOSSES
+from .losses import CREDIT, LOSSES, RULES
 from .models import REFERENCES
 from .protocol import work
 
@@ -28,6 +28,8 @@ QUESTIONS = {
     "worlds": rows((WORLDS,), ("cosine",), ("64",), tuple(LOSSES))
     + rows((WORLDS,), ("",), ("",), ("popularity", "EASE", "truth"))
     + rows((WORLDS,), ("",), ("64",), ("implicit ALS",)),
+    # Which negative should the hinge meet?
+    "rules": rows((WORLDS,), ("cosine",), ("64",), tuple(RULES)),
     # What would people use instead?
     "references": rows(DATA, ("",), ("",), ("popularity", "EASE")) + rows(DATA, ("",), ("64",), with_dimension),
     # Which scoring function, and how many dimensions?

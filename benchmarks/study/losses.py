@@ -85,20 +85,25 @@ def warp(batch: Batch) -> Tensor:
     return pairloss.warp_loss(batch.positive, batch.negatives, num_items, negative_mask=batch.real)
 
 
-def in_batch(batch: Batch, corrected: bool = False) -> Tensor:
-    """Against the items of about 255 other choices of the batch, whose popularity is taken out or not."""
+def in_batch(batch: Batch, rule: str = "") -> Tensor:
+    """Against the items of about 255 other choices of the batch, softly, less their popularity, or the hardest."""
     values, parts = [], -(-len(batch.rows) // 256)
     for part in range(parts):  # each takes choices of all users
         users, items = batch.rows[part::parts], batch.items[part::parts]
-        words = {"users": users, "items": items, "negative_mask": ~batch.known[users][:, items], "reduction": "sum"}
-        log_q = batch.log_q[items] if corrected else None
-        values.append(pairloss.in_batch_softmax_loss(batch.scores[users][:, items], log_q=log_q, **words))
+        table, words = (
+            batch.scores[users][:, items],
+            {"reduction": "sum", "negative_mask": ~batch.known[users][:, items]},
+        )
+        if rule == "hardest":
+            values.append(pairloss.adaptive_hinge_loss(table.diagonal(), table, batch_first=True, **words))
+        else:
+            log_q = batch.log_q[items] if rule == "log q" else None
+            values.append(pairloss.in_batch_softmax_loss(table, users=users, items=items, log_q=log_q, **words))
     return torch.stack(values).sum() / len(batch.rows)
 
 
-def dns(batch: Batch) -> Tensor:
-    words = {"choose": pairloss.choose_hardest, "negative_mask": batch.real}
-    return pairloss.pair_loss(terms.log_bpr, batch.positive, batch.negatives, **words)
+def by(choose: Callable[..., Any], term: terms.PairTerm, squared: bool = False) -> Callable[[Batch], Tensor]:
+    return many(partial(pairloss.pair_loss, term, choose=choose, squared=squared))
 
 
 def softmax(batch: Batch) -> Tensor:
@@ -142,7 +147,7 @@ LOSSES: dict[str, tuple[Callable[[Batch], Tensor], int]] = {  # and the negative
     "adaptive BPR": (many(pairloss.adaptive_bpr_loss), 10),
     "adaptive hinge": (many(pairloss.adaptive_hinge_loss), 10),
     "WARP": (warp, 10),
-    "DNS of 3": (dns, 3),
+    "DNS of 3": (by(pairloss.choose_hardest, terms.log_bpr), 3),
     "softmax of 10": (many(pairloss.softmax_loss), 10),
     "softmax of 100": (many(pairloss.softmax_loss), 100),
     "PSL of 100": (psl, 100),
@@ -150,9 +155,15 @@ LOSSES: dict[str, tuple[Callable[[Batch], Tensor], int]] = {  # and the negative
     "BCE of 10": (bce, 10),
     "gBCE of 10": (partial(bce, calibrated=0.75), 10),
     "softmax in the batch": (in_batch, 0),
-    "softmax in the batch, log q": (partial(in_batch, corrected=True), 0),
+    "softmax in the batch, log q": (partial(in_batch, rule="log q"), 0),
     "softmax": (softmax, 0),
     "SL@20": (softmax_at, 0),
+}
+RULES: dict[str, tuple[Callable[[Batch], Tensor], int]] = {  # for the negative of the hinge with its square
+    "hinge, first violation of 10": (by(pairloss.choose_first_violation, terms.hinge, squared=True), 10),
+    "hinge, semi-hard of 10": (by(pairloss.choose_semi_hard, terms.hinge, squared=True), 10),
+    **{f"hinge, hardest of {k}": (by(pairloss.choose_hardest, terms.hinge, squared=True), k) for k in (2, 40, 100)},
+    "hinge, hardest in the batch": (partial(in_batch, rule="hardest"), 0),
 }
 CREDIT: dict[str, tuple[Callable[[Batch], Tensor], int]] = {
     f"{name}, {kind}": (of(loss, kind), k)

@@ -13,7 +13,7 @@ from torch.nn.functional import normalize
 
 from pairloss import Interactions
 
-from .losses import CREDIT, LOSSES, Batch
+from .losses import CREDIT, LOSSES, RULES, Batch
 
 Scores = Callable[[Tensor], Tensor]
 Setting = tuple[float, ...]
@@ -43,7 +43,7 @@ def factors(
 
     The setting is the learning rate, then 1/τ or the weight decay, and for partial credit its weight.
     """
-    (loss, k), (lr, second, *weight) = (LOSSES | CREDIT)[name], setting
+    (loss, k), (lr, second, *weight) = (LOSSES | RULES | CREDIT)[name], setting
     device = train.users.device
     generator = torch.Generator(device).manual_seed(seed)
     temperature, decay = (1 / second, 0.0) if scoring == "cosine" else (None, second)

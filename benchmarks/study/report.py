@@ -32,7 +32,7 @@ PUBLISHED = {
 }
 Key = tuple[str, str, str]  # scores, dimension, loss
 BOOK = Path(__file__).parents[2] / "book"
-PAGES = BOOK / "which_loss.md", BOOK / "chapters/training.md", BOOK / "chapters/softly.md"
+PAGES = tuple(BOOK / f"{page}.md" for page in ("which_loss", "study", "chapters/training", "chapters/softly"))
 PEOPLE = ("MovieLens 100K", "Health", "Last.fm 2K")
 EVERY = (*PEOPLE, "citeulike-a", "Gowalla")
 TITLES = {"ndcg": "NDCG", "auc": "AUC"}
