@@ -1,4 +1,4 @@
-"""What the chapters say of one loss beside another, under the rule of the house.
+"""What the chapters say of one loss compared with another, under the rule of the house.
 
 Before a sentence says that A beats B, each gets its own step size, decay and number of steps on worlds that are not
 judged; then both are judged on fresh ones, paired, with an interval. The code is that of the chapters. Three tables:
@@ -16,7 +16,6 @@ from typing import Any
 
 import torch
 from tables import Row, definitions, fill, interval, numbers, read, words
-from torch import Tensor
 
 import pairloss
 
@@ -25,43 +24,20 @@ TUNING, JUDGED, EXACT = "claims-tuning", "claims-judged", "claims-exact"
 
 # What is tried: for each experiment and kind of data the losses, a grid, and the worlds that tune and that judge.
 
-ADAPTIVE = ("BPR", "hinge", "log BPR", "adaptive BPR", "adaptive hinge", "WARP")
-FOUR = ("uniform", "first violation", "semi-hard", "hardest")
-IN_BATCH = ("hardest in batch", "semi-hard in batch")
 LISTS = ("pointwise", "hinge, all pairs", "LambdaRank", "softmax", "hinge, all pairs, power 2")
 FORMS = ("paper, LightFM", "RecBole", "Spotlight", "torchmf", "Collie")
 KINDS = {"clean": 0.0, "20 % turned around": 0.2, "close calls": "close calls"}
 
 Grid = tuple[Sequence[str], Sequence[float], Sequence[float], Sequence[int], Sequence[int], Sequence[int]]
-SIZES, DECAYS = (3e-3, 1e-2, 3e-2), (1e-4, 1e-3, 3e-3, 1e-2)
 GRIDS: dict[tuple[str, str], Grid] = {
     # (experiment, data): losses, step sizes, decays, epochs or steps, worlds that tune, worlds that judge
-    **{
-        ("adaptive_losses", f"skew {skew}"): (ADAPTIVE, SIZES, DECAYS, range(4, 97, 4), tuning, range(200, 212))
-        for skew, tuning in {"1.5": (100, 101, 102), "0": (100, 101)}.items()
-    },
     ("lists", ""): (LISTS, (0.01, 0.05, 0.2), (0.0, 1e-3, 1e-2), (30, 100, 300), (100, 101, 102), range(200, 210)),
     **{
         ("one_name", kind): (FORMS, (0.05, 0.2), (0.0, 1e-3, 3e-3), (50, 200, 800), range(100, 104), range(200, 210))
         for kind in KINDS
     },
-    ("choosing_negatives", "K = 10"): (FOUR, (0.01,), DECAYS[1:], (12, 24, 48, 96, 192), (100, 101), range(200, 208)),
-    **{
-        ("choosing_negatives", candidates): (rules, (0.01,), decays, lengths, (100, 101), range(200, 208))
-        for candidates, rules, decays, lengths in (
-            ("batch of 250", IN_BATCH, (1e-4, 1e-2), (12, 24)),
-            ("K = 2", ("hardest",), DECAYS[1:], (12, 24, 48, 96, 192)),
-            ("K = 40", ("hardest",), (1e-3, 1e-2), (12, 24, 48)),
-            ("K = 100", ("hardest",), (1e-3, 1e-2), (12, 24, 48)),
-        )
-    },
-}
-BEYOND = {  # settings tried beyond the edge of a grid: step size, decay
-    ("adaptive_losses", loss): ((0.03, 1e-5), (0.1, 1e-4), (0.1, 1e-5)) for loss in ("BPR", "log BPR")
 }
 CHAPTERS_OWN = {  # step size, decay, epochs or steps that the chapter gives to all
-    "adaptive_losses": (1e-2, 1e-4, 16),
-    "choosing_negatives": (1e-2, 1e-4, 12),
     "lists": (0.05, 0.0, 100),
     "one_name": (0.05, 0.0, 200),
 }
@@ -75,48 +51,6 @@ def chapter(name: str, until: str, data: str | None = None) -> dict[str, Any]:
     return definitions(name, until, data)
 
 
-def watched(names: dict[str, Any], lengths: Sequence[int]) -> list[Row]:
-    """A list that fills with NDCG@10 and AUC after each of the lengths, where a chapter measures after each epoch."""
-    ndcg, path, epochs = names.setdefault("only ndcg", names["ndcg"]), [], itertools.count(1)
-
-    def watch(scores: Tensor, train: Tensor, test: Tensor) -> float:
-        if next(epochs) in lengths:
-            others = scores.scatter(1, train, torch.inf).scatter(1, test, torch.inf).unsqueeze(1)
-            liked = scores.gather(1, test).unsqueeze(2)
-            wins = (others < liked).sum(2) + 0.5 * (others == liked).sum(2)
-            auc = (wins / others.isfinite().sum(2)).mean().item()
-            path.append({"ndcg": ndcg(scores, train, test), "order": auc})
-        return torch.nan
-
-    names["ndcg"] = watch
-    return path
-
-
-def curve_of_adaptive(data: str, loss: str, lr: float, decay: float, lengths: Sequence[int], world: int) -> list[Row]:
-    names = chapter("adaptive_losses", "runs = ")
-    run = {
-        "BPR": (pairloss.bpr_loss, False),
-        "hinge": (pairloss.hinge_loss, False),
-        "log BPR": (pairloss.log_bpr_loss, False),
-        "adaptive BPR": (pairloss.adaptive_bpr_loss, True),
-        "adaptive hinge": (pairloss.adaptive_hinge_loss, True),
-        "WARP": (pairloss.WARPLoss(num_items=400), True),
-    }[loss]
-    skew = float(data.split()[1])
-    path = watched(names, lengths)
-    names["learn"](*run, world, skew=skew, epochs=max(lengths), lr=lr, decay=decay)
-    return path
-
-
-def curve_of_rules(data: str, rule: str, lr: float, decay: float, lengths: Sequence[int], world: int) -> list[Row]:
-    names = chapter("choosing_negatives", "rules = [")
-    path = watched(names, lengths)
-    k = int(data.split()[-1])
-    _, pull, liked = names["learn"](rule, world, k=k, epochs=max(lengths), decay=decay)
-    path[-1] |= {"pull": pull, "liked": liked}
-    return path
-
-
 def curve_of_lists(data: str, loss: str, lr: float, decay: float, lengths: Sequence[int], world: int) -> list[Row]:
     names = chapter("lists", "results = ")
     squares = names["flat"](functools.partial(pairloss.pairwise_hinge_loss, power=2))
@@ -126,19 +60,13 @@ def curve_of_lists(data: str, loss: str, lr: float, decay: float, lengths: Seque
 
 
 def curve_of_forms(data: str, form: str, lr: float, decay: float, lengths: Sequence[int], world: int) -> list[Row]:
-    names, of_difference = chapter("standard_losses", "noisy = "), chapter("one_name", "results = ")["names"][form]
-
-    def loss(p: Tensor, n: Tensor, reduction: str) -> Tensor:
-        terms = of_difference(p - n)
-        return terms if reduction == "none" else terms.sum()
-
+    names = chapter("one_name", "results = ")
+    loss = names["reduced"](names["names"][form])
     found = [names["true_order"](loss, KINDS[data], [world], lr=lr, decay=decay, steps=steps) for steps in lengths]
-    return [{"order": order.item()} for order, _ in found]
+    return [{"order": order.item()} for order in found]
 
 
 CURVES = {
-    "adaptive_losses": curve_of_adaptive,
-    "choosing_negatives": curve_of_rules,
     "lists": curve_of_lists,
     "one_name": curve_of_forms,
 }
@@ -152,7 +80,7 @@ def tuning_jobs(grids: Sequence[tuple[str, str]]) -> list[Row]:
     for experiment, data in grids:
         losses, sizes, decays, lengths, _, _ = GRIDS[experiment, data]
         for loss in losses:
-            for lr, decay in (*itertools.product(sizes, decays), *BEYOND.get((experiment, loss), ())):
+            for lr, decay in itertools.product(sizes, decays):
                 row = {"experiment": experiment, "data": data, "loss": loss, "lr": f"{lr:g}", "decay": f"{decay:g}"}
                 jobs.append(row | {"lengths": words(lengths)})
     return jobs
@@ -207,7 +135,7 @@ def judging_jobs(grids: Sequence[tuple[str, str]]) -> list[Row]:
 def judge(row: Row) -> Row:
     setting = row["data"], row["loss"], float(row["lr"]), float(row["decay"]), [int(row["length"])]
     (found,) = CURVES[row["experiment"]](*setting, int(row["world"]))
-    return row | {name: f"{found[name]:.4f}" if name in found else "" for name in ("ndcg", "order", "pull", "liked")}
+    return row | {name: f"{found[name]:.4f}" if name in found else "" for name in ("ndcg", "order")}
 
 
 def exact_jobs() -> list[Row]:
@@ -247,24 +175,13 @@ def compute(row: Row) -> Row:
 # What the tables say.
 
 COMPARED = {
-    "adaptive_losses": [
-        ("adaptive BPR", "BPR"),
-        ("adaptive hinge", "hinge"),
-        ("adaptive BPR", "adaptive hinge"),
-        ("WARP", "hinge"),
-        ("WARP", "BPR"),
-        ("BPR", "hinge"),
-        *((loss, "log BPR") for loss in ADAPTIVE if loss != "log BPR"),
-    ],
-    "choosing_negatives": [(rule, "uniform") for rule in FOUR[1:]]
-    + [("semi-hard", "first violation"), ("semi-hard in batch", "hardest in batch")],
     "lists": [(loss, "hinge, all pairs") for loss in LISTS if loss != "hinge, all pairs"]
     + [("LambdaRank", "softmax"), ("LambdaRank", "hinge, all pairs, power 2"), ("LambdaRank", "pointwise")]
     + [("softmax", "pointwise"), ("softmax", "hinge, all pairs, power 2")],
     "one_name": [(form, "paper, LightFM") for form in FORMS[1:]]
     + [("torchmf", "Spotlight"), ("torchmf", "Collie"), ("Spotlight", "Collie")],
 }
-MEASURES = {"ndcg": "NDCG@10", "order": "AUC", "pull": "pull", "liked": "punished"}
+MEASURES = {"ndcg": "NDCG@10", "order": "AUC"}
 
 
 def difference(one: list[Row], other: list[Row], measure: str) -> str:
@@ -287,8 +204,6 @@ def report(judged: list[Row]) -> None:
     for (experiment, data, setting, loss), rows in cells.items():
         others = [other for one, other in COMPARED[experiment] if one == loss]
         pairs = [(f"{loss} − {o}", cells[key]) for o in others if (key := (experiment, data, setting, o)) in cells]
-        if experiment == "choosing_negatives" and data != "K = 10":
-            pairs.append((f"{loss} − uniform", cells[experiment, "K = 10", setting, "uniform"]))
         for what, other in pairs:
             known = [name for name in MEASURES if rows[0][name] and other[0][name]]
             text = "; ".join(f"{MEASURES[name]} {difference(rows, other, name)}" for name in known)

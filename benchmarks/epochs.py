@@ -1,115 +1,110 @@
-"""An epoch of WARP: the quick loop of the chapter "Speed and scale" and LightFM, in turn.
+"""An epoch of the quick loop of the chapter "Speed and scale", as it is and compiled, and epochs of other libraries.
 
-Generated films, 16 numbers on one thread and 64 on two; seconds by the clock, so that threads count. Then what the
-quick loop recommends compared with the loop of the chapter "A fair comparison": nine settings each on a split of
-its own, the best of them on five others.
+On generated films and on choices of the size of Gowalla, with 16 and 64 numbers, on one thread and on two. What is
+compared runs in turn, A B C A B C …, in one process. A ratio is the median of the ratios of neighbouring runs, with the
+quartiles, to LightFM's WARP. Seconds go by the clock, so that threads count. Peak memory is measured for one epoch of
+each in a process of its own, less what the data take.
 
-python benchmarks/epochs.py
+python benchmarks/epochs.py [--rounds 7]
 
-fills benchmarks/tables/epochs.csv and epochs_quality.csv and prints both. It runs where ``make study`` runs.
+fills benchmarks/tables/epochs.csv and prints it. It runs where ``make study`` runs.
 """
 
-import itertools
+import argparse
+import multiprocessing
+import resource
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import torch
+from gpu import made
 from pairs import markdown, ratio
-from tables import Row, definitions, words, write
-from torch import Tensor
+from tables import Row, definitions, write
 
 import pairloss
 
-K, EPOCHS, EVERY, ROUNDS, TUNED_ON = 10, 60, 3, 9, 100
-GRID = tuple(itertools.product((3e-3, 6e-3, 1.2e-2), (1e-3, 3e-3, 1e-2)))  # learning rate, weight decay
-Setting = tuple[float, float]
-Quality = tuple[float, Tensor]  # NDCG@10 on the choices that validate, and the scores of that epoch
+DATA: dict[str, Callable[[], pairloss.Interactions]] = {
+    "films": pairloss.datasets.generate,
+    "Gowalla": lambda: made(29_858, 40_988, 810_128),
+}
+WAYS = ("LightFM WARP", "LightFM BPR", "implicit BPR", "implicit ALS", "pairloss", "pairloss, compiled")
+K = 10
 
 
-def quick(train: Tensor, dim: int, setting: Setting, batch: int, seed: int) -> tuple[Callable[[], Any], Tensor, Tensor]:
-    """The chapter's function as a call for one epoch, and the vectors of its model, the last column a bias."""
-    epoch = definitions("speed", "data = ")["epoch"]
-    generator = torch.Generator().manual_seed(seed)
-    users, items = train.nonzero(as_tuple=True)
-    start = (
-        torch.randn(rows, width, generator=generator) / (2.5 * dim)
-        for rows, width in zip(train.shape, (dim, dim + 1), strict=True)
-    )
-    person, thing = (torch.nn.Parameter(table) for table in start)
-    thing.data[:, -1] = 0
-    adam = torch.optim.Adam([person, thing], lr=setting[0], weight_decay=setting[1], fused=True)
-
-    def one() -> None:
-        epoch(users, items, train, person, thing, adam, generator, batch, K)
-
-    return one, person.data, thing.data
-
-
-def seconds(dim: int, threads: int, train: Tensor) -> Iterator[Row]:
-    """Of an epoch, and how many times those of LightFM, which has the first row."""
-    from lightfm import LightFM
+def loop(way: str, data: pairloss.Interactions, dim: int, threads: int) -> Callable[[], Any]:
+    """One epoch of a model that is ready to learn."""
+    if way.startswith("pairloss"):
+        names = definitions("speed", "data = ")
+        loss_of = torch.compile(names["loss_of"]) if "compiled" in way else names["loss_of"]
+        generator = torch.Generator().manual_seed(0)
+        person, thing = (
+            torch.nn.Parameter(torch.randn(rows, width, generator=generator) / (2.5 * dim))
+            for rows, width in ((data.num_users, dim), (data.num_items, dim + 1))
+        )
+        adam = torch.optim.Adam([person, thing], lr=6e-3, weight_decay=3e-3, fused=True)
+        known = data.matrix.to_dense().bool()
+        return lambda: names["epoch"](data.users, data.items, known, person, thing, adam, generator, loss_of, K)
     from scipy.sparse import coo_matrix
 
+    chosen = data.users.numpy(), data.items.numpy()
+    matrix = coo_matrix((torch.ones(len(data.users)).numpy(), chosen), (data.num_users, data.num_items))
+    if way.startswith("LightFM"):
+        from lightfm import LightFM
+
+        model = LightFM(dim, loss=way.split()[1].lower(), learning_rate=0.05, random_state=0, max_sampled=K)
+        return lambda: model.fit_partial(matrix, epochs=1, num_threads=threads)
+    from implicit.cpu.als import AlternatingLeastSquares
+    from implicit.cpu.bpr import BayesianPersonalizedRanking
+
+    options = {"factors": dim, "iterations": 1, "num_threads": threads, "random_state": 0}
+    other = AlternatingLeastSquares(**options) if way.endswith("ALS") else BayesianPersonalizedRanking(**options)
+    rows = matrix.tocsr()
+    return lambda: other.fit(rows, show_progress=False)
+
+
+def megabytes(way: str, of: str, dim: int) -> float:
+    """By how much an epoch, compiled before where it is, raises the peak memory of its process."""
+    torch.set_num_threads(1)
+    data = DATA[of]()
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    loop(way, data, dim, 1)()
+    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1000
+
+
+def rows(of: str, dim: int, threads: int, rounds: int) -> list[Row]:
     torch.set_num_threads(threads)
-    options = {"learning_rate": 0.05, "item_alpha": 1e-3, "user_alpha": 1e-3, "max_sampled": K}
-    model, matrix = LightFM(dim, loss="warp", random_state=0, **options), coo_matrix(train.float().numpy())
-    runs = {  # and how many epochs a call takes
-        "LightFM": (lambda: model.fit_partial(matrix, epochs=EVERY, num_threads=threads), EVERY),
-        **{f"quick, {batch:,}": (quick(train, dim, (6e-3, 3e-3), batch, 0)[0], 1) for batch in (4096, 8192)},
-    }
-    times: dict[str, list[float]] = {name: [] for name in runs}
-    for round_ in range(ROUNDS + 1):
-        for name, (run, epochs) in runs.items():
+    data = DATA[of]()
+    runs = {way: loop(way, data, dim, threads) for way in WAYS}
+    times: dict[str, list[float]] = {way: [] for way in WAYS}
+    for round_ in range(rounds + 1):
+        for way, run in runs.items():
             begin = time.perf_counter()
             run()
-            if round_:
-                times[name].append((time.perf_counter() - begin) / epochs)
-    for name, own in times.items():
-        of = {"loop": name, "dimension": f"{dim}", "threads": f"{threads}"}
-        yield of | {"seconds": f"{statistics.median(own):.3g}"} | ratio(own, times["LightFM"])
-
-
-def best_of_quick(names: dict[str, Any], parts: list[Tensor], setting: Setting, seed: int) -> Quality:
-    one, person, thing = quick(parts[0], 16, setting, 4096, seed)
-    found: Quality = (-1.0, person)
-    for _ in range(0, EPOCHS, EVERY):
-        for _ in range(EVERY):
-            one()
-        scores = person @ thing[:, :-1].T + thing[:, -1]
-        found = max(found, (names["top"](scores, parts[0], parts[1])[0], scores), key=lambda one: one[0])
+            if round_:  # the first compiles
+                times[way].append(time.perf_counter() - begin)
+    found = []
+    for way, own in times.items():
+        with multiprocessing.get_context("spawn").Pool(1) as pool:
+            peak = pool.apply(megabytes, (way, of, dim)) if threads == 1 else float("nan")
+        row = {"data": of, "loop": way, "dimension": f"{dim}", "threads": f"{threads}"}
+        row |= {"seconds": f"{statistics.median(own):.3g}"} | ratio(own, times["LightFM WARP"])
+        found.append(row | {"megabytes": "" if threads > 1 else f"{peak:.0f}"})
     return found
 
 
-def best_of_exact(names: dict[str, Any], parts: list[Tensor], setting: Setting, seed: int) -> Quality:
-    warp = pairloss.WARPLoss(names["data"].num_items)
-    scores, curve = names["learn"](warp, K, EPOCHS, *parts[:2], seed, lr=setting[0], weight_decay=setting[1])
-    return max(curve), scores
-
-
-def quality(names: dict[str, Any], best: Callable[..., Quality]) -> Row:
-    tuning = names["split"](TUNED_ON)
-    own = max(GRID, key=lambda setting: best(names, tuning, setting, TUNED_ON)[0])
-    judged = []
-    for seed, parts in enumerate(names["splits"]):
-        _, scores = best(names, parts, own, seed)
-        judged.append(names["top"](scores, parts[0] | parts[1], parts[2])[0])
-    return {"setting": words(f"{part:g}" for part in own), "ndcg": words(judged, 4)}
-
-
 def main() -> None:
-    names = definitions("training", "plain = ")
-    rows = [row for job in ((16, 1), (64, 2)) for row in seconds(*job, names["splits"][0][0])]
-    write("epochs", rows)
-    print(*markdown(rows), sep="\n")
-    torch.set_num_threads(1)
-    judged = [{"loop": loop} | quality(names, best) for loop, best in LOOPS.items()]
-    write("epochs_quality", judged)
-    print(*markdown(judged), sep="\n")
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--rounds", type=int, default=7)
+    rounds = parser.parse_args().rounds
+    table: list[Row] = []
+    for of in DATA:
+        for dim, threads in ((16, 1), (64, 1), (16, 2), (64, 2)):
+            table += rows(of, dim, threads, rounds if of == "films" else max(rounds // 2, 1))
+            write("epochs", table)
+    print(*markdown(table), sep="\n")
 
-
-LOOPS = {"exact": best_of_exact, "quick": best_of_quick}
 
 if __name__ == "__main__":
     main()

@@ -122,7 +122,7 @@ def losses() -> Iterator[Row]:
 
 
 def pieces() -> Iterator[Row]:
-    """WARP with a scoring function that is asked for 2¹⁵ ids at a time, for eight times as many, and for all."""
+    """WARP with a scoring function that is asked for 2¹⁵ ids at a time, for the 2¹⁸ that a GPU gets, and for all."""
     k, b = (20, 4096) if SMALL else (200, 65_536)
     users, items = pairs.embeddings(b, 64, DEVICE)
     loss = pairs.scored("warp", True, k, b, DEVICE)

@@ -154,9 +154,9 @@ def _all_scores(score: ScoreFunction, items: Tensor, batch_first: bool) -> Tenso
     What a model makes of an id, dim numbers, is the largest thing in a step, and exists only to be reduced. So the
     model is asked for a few rows at a time. A piece is copied, because the function may use its memory again.
     """
-    pieces = []
+    pieces, few = [], rows_in_a_piece(items, 2**13 if items.is_cpu else 2**15)
     with torch.no_grad(), _uncached_autocast(items.device.type):
-        for ids in torch.split(items, rows_in_a_piece(items, 2**15)):
+        for ids in torch.split(items, few):
             scores = score(ids.movedim(0, -1)).movedim(-1, 0) if batch_first else score(ids)
             pieces.append(scores if len(ids) == len(items) else scores.clone())
     return pieces[0] if len(pieces) == 1 else torch.cat(pieces)

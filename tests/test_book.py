@@ -203,6 +203,14 @@ def test_a_chapter_asks_before_it_tells(source):
     assert stubs == 1, f"{at} one exercise begins with a stub 'def my_…', but {stubs} do"
 
 
+@every_chapter
+def test_a_chapter_is_short(source):
+    words = sum(len(one.split()) for one in sentences(source.read_text()))
+    minutes = int(re.search(r"^\*\*About (\d+) minutes", source.read_text(), re.MULTILINE)[1])
+    assert words <= 2200, f"{source.stem}: has {words} words; at most 2,200"
+    assert minutes <= 35
+
+
 @every_lesson
 def test_machinery_is_folded(source):
     """No more than 25 lines of code are in view before the next number."""

@@ -43,8 +43,6 @@ def test_what_was_tried_comes_out_again(claims):
 @pytest.mark.parametrize(
     "wanted",
     [
-        {"experiment": "adaptive_losses", "loss": "adaptive hinge", "setting": "shared"},
-        {"experiment": "choosing_negatives", "loss": "semi-hard", "setting": "shared"},
         {"experiment": "lists", "loss": "softmax", "setting": "shared"},
         {"experiment": "one_name", "loss": "Collie", "setting": "shared"},
     ],

@@ -145,6 +145,7 @@ STARTS: dict[str, Setting] = {  # where the search for a setting begins
     "LightFM WARP": (0.05, 1e-3),
     "cosine": (0.01, 6),
     "dot": (0.01, 1e-4),
+    **dict.fromkeys(("hinge", "adaptive hinge", "WARP", *RULES), (0.01, 1)),  # scores as wide as their margin
     **dict.fromkeys(CREDIT, (0.01, 6, 0.5)),
 }
 

@@ -32,7 +32,9 @@ PUBLISHED = {
 }
 Key = tuple[str, str, str]  # scores, dimension, loss
 BOOK = Path(__file__).parents[2] / "book"
-PAGES = tuple(BOOK / f"{page}.md" for page in ("which_loss", "study", "chapters/training", "chapters/softly"))
+CHAPTERS = "standard_losses", "adaptive_losses", "softly", "choosing_negatives", "partial_credit", "training"
+PLACES = "which_loss", "study", *(f"chapters/{name}" for name in CHAPTERS)
+PAGES = tuple(BOOK / f"{place}.md" for place in PLACES)
 PEOPLE = ("MovieLens 100K", "Health", "Last.fm 2K")
 EVERY = (*PEOPLE, "citeulike-a", "Gowalla")
 TITLES = {"ndcg": "NDCG", "auc": "AUC"}
@@ -110,6 +112,33 @@ def leads(one: Key, other: Key, measure: str = "ndcg", data: tuple[str, ...] = E
     return f"{', '.join(each[:-1])} and {each[-1]}" if len(each) > 1 else each[0]
 
 
+def differences(pairs: dict[str, tuple[Key, Key]], columns: dict[str, tuple[str, str]]) -> str:
+    """A row for each pair, a column for each data set and measure, with how far the one is ahead of the other."""
+    lines = [f"| | {' | '.join(columns)} |", f"|---|{'---|' * len(columns)}"]
+    for name, (one, other) in pairs.items():
+        cells = [
+            lead(data, one, other, measure).removesuffix(f" on {data}")
+            if {(data, *one), (data, *other)} <= {*ROWS}
+            else ""
+            for data, measure in columns.values()
+        ]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def cell(name: str, comment: str, rows: dict[str, str]) -> str:
+    """A folded cell of a chapter that has rows of the table as a dictionary, for its figure."""
+    lines = (f'    "{key}": "{row}",' for key, row in rows.items())
+    return "\n".join(['```python tags=["hide-input"]', f"{name} = {{  # make study: {comment}", *lines, "}", "```"])
+
+
+def worlds(names: dict[str, Key]) -> dict[str, str]:
+    """NDCG in each of the made worlds."""
+    return {
+        name: " ".join(short(value) for value in numbers(ROWS[WORLDS, *key]["ndcg"])) for name, key in names.items()
+    }
+
+
 def again(loss: str) -> str:
     """NDCG on MovieLens of what was tuned on one set of splits and on another."""
     key = (PEOPLE[0], *cosine(loss))
@@ -162,7 +191,60 @@ REFERENCES: dict[str, Key] = {
 }
 SIZES = {f"cosine, {size}, {loss}": cosine(loss, size) for loss in ("SL@20", "softmax") for size in ("64", "256")}
 ALL = {loss: cosine(loss) for loss in LOSSES}
+ADAPTIVE = ("log BPR", "BPR", "hinge", "DNS of 3", "adaptive BPR", "adaptive hinge", "WARP")
+SOFTLY = ("log BPR", "adaptive hinge", "DNS of 3", "BCE of 10", "softmax of 10", "softmax of 100", "softmax")
+SOFTLY = {loss: cosine(loss) for loss in (*SOFTLY, "softmax in the batch", "softmax in the batch, log q")} | {
+    "EASE": EASE
+}
+MEANS = {loss: cosine(loss) for loss in LOSSES} | {"EASE": EASE, "ALS": ("", "64", "implicit ALS")}
+PAIRED = ("adaptive BPR", "BPR"), ("adaptive hinge", "hinge"), ("WARP", "hinge"), ("DNS of 3", "log BPR")
+NEGATIVES = {
+    "uniform": "hinge",
+    "first violation of 10": "hinge, first violation of 10",
+    "semi-hard of 10": "hinge, semi-hard of 10",
+    **{f"hardest of {k}": f"hinge, hardest of {k}" if k != 10 else "adaptive hinge" for k in (2, 10, 40, 100)},
+    "hardest in the batch": "hinge, hardest in the batch",
+}
+CURVE = ("uniform", *(f"hardest of {k}" for k in (2, 10, 40, 100)))
+STANDARD = ("log BPR", "BPR", "hinge")
 BLOCKS = {
+    "standard": lambda: side_by_side({loss: cosine(loss) for loss in STANDARD}, (WORLDS, *PEOPLE[:2])),
+    "on standard": lambda: (
+        f"On made worlds BPR differs from log BPR by {lead(WORLDS, cosine('BPR'), cosine('log BPR'))} in NDCG@10, and "
+        f"hinge by {lead(WORLDS, cosine('hinge'), cosine('log BPR'))}.\n"
+        f"On people hinge differs from it by {leads(cosine('hinge'), cosine('log BPR'))}.\n"
+        "A bracket is a 95 % t-interval over eight worlds, and a count says on how many splits the difference is above "
+        "zero. An empty cell was not run."
+    ),
+    "adaptive": lambda: side_by_side({loss: cosine(loss) for loss in ADAPTIVE}, (WORLDS, *PEOPLE[:2])),
+    "on adaptive": lambda: differences(
+        {f"{one} − {other}": (cosine(one), cosine(other)) for one, other in PAIRED},
+        {
+            "made worlds NDCG": (WORLDS, "ndcg"),
+            "made worlds AUC": (WORLDS, "auc"),
+            **{f"{one} NDCG": (one, "ndcg") for one in PEOPLE[:2]},
+        },
+    ),
+    "rules": lambda: side_by_side({name: cosine(loss) for name, loss in NEGATIVES.items()}, (WORLDS,)),
+    "on rules": lambda: differences(
+        {f"{name} − uniform": (cosine(loss), cosine("hinge")) for name, loss in NEGATIVES.items() if loss != "hinge"},
+        {"NDCG": (WORLDS, "ndcg"), "AUC": (WORLDS, "auc")},
+    ),
+    "hardest": lambda: cell(
+        "HARDEST",
+        "NDCG@10 in eight made worlds, by the number of candidates",
+        worlds({re.sub(r"\D+", "", name) or "1": cosine(loss) for name, loss in NEGATIVES.items() if name in CURVE}),
+    ),
+    "softly": lambda: side_by_side(SOFTLY, (WORLDS,)),
+    "worlds of softly": lambda: cell("NDCG", "NDCG@10 in eight made worlds", worlds(SOFTLY)),
+    "means": lambda: cell(
+        "MEANS",
+        "NDCG and AUC of the table",
+        {
+            name: " ".join(short(mean(ROWS[WORLDS, *key], measure)) for measure in ("ndcg", "auc"))
+            for name, key in MEANS.items()
+        },
+    ),
     "scores": lambda: side_by_side(
         {
             f"{scores}, {dimension}, {loss}": (scores, dimension, loss)

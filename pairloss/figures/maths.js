@@ -114,10 +114,10 @@ function lambdaRank(scores, labels) {
 
 // A step whose K·B negatives have vectors of D float32, in bytes: the peak of what it holds, and what it reads and
 // writes. Once: gathered, multiplied and summed, and all of it again for the gradients. Twice: without gradients.
-// In pieces, of 2¹⁵ pairs, only the vectors themselves come from memory; the rest stays in the cache.
+// In pieces, of 2¹³ pairs, only the vectors themselves come from memory; the rest stays in the cache.
 function stepCost(K, B, D, way) {
   const vectors = 4 * K * B * D, scores = 11 * K * B;
-  const piece = Math.min(K, Math.max(1, Math.floor(2 ** 15 / B))) / K;
+  const piece = Math.min(K, Math.max(1, Math.floor(2 ** 13 / B))) / K;
   return {
     "scored once": { peak: 3 * vectors + scores, moved: 12 * vectors },
     "scored twice": { peak: 2 * vectors + scores, moved: 5 * vectors },
