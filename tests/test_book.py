@@ -410,6 +410,42 @@ def sentences(text):
     ]
 
 
+NUMBER = r"\d+(?:,\d{3})*(?:\.\d+)?"
+# Numbers that a sentence computes itself, or that another test finds in a figure to play with or in a table of the GPU.
+ARITHMETIC = {
+    "adaptive_losses": "1,000, 1.1513, 1.3255, 1.6479, 2.1, 2.7156, 26.0283, 3.4012, 3.5, 5.1018",
+    "choosing_negatives": "95 %",
+    "lists": "0.920",
+    "partial_credit": "0.99, 95 %",
+    "softly": "0.117, 0.93, 4.7, 9 %, 93 %, 95 %",
+    "speed": "0.60, 29,858, 40,988, 6,728, 8.75, 810,128",
+    "standard_losses": "0.75, 13.25, 2.25, 3.04, 3.75",
+}
+
+
+@every_chapter
+def test_numbers_in_prose_stand_in_outputs(source):
+    """Each number with a point, a comma or a percent sign: printed, asserted, drawn or in a table of the study."""
+    text, cells = source.read_text(), notebook(source).cells
+    tables = re.findall(r"<!-- study: .+ -->\n\n((?:.+\n)*)", text)
+    for one in tables:
+        text = text.replace(one, "")
+    shown = [*tables, *(cell.source for cell in cells if cell.cell_type == "code")]
+    shown += [o.get("text", "") for cell in cells if cell.cell_type == "code" for o in cell.outputs]
+    values = {float(one.replace(",", "")) for one in re.findall(NUMBER + r"|\.\d+", " ".join(shown).replace("_", ","))}
+    alone = set()
+    for sentence in sentences(re.sub(r"\]\(https?://[^)]*\)", "]", text)):
+        for one, percent in re.findall(rf"(?<![\w.,:])({NUMBER})( %)?(?![\w:])", sentence):
+            number, digits = float(one.replace(",", "")), len(one.partition(".")[2])
+            scales = (1, 100) if percent else (1,)
+            if (digits or percent or "," in one) and not any(
+                abs(round(value * scale, digits) - number) < 1e-9 for value in values for scale in scales
+            ):
+                alone.add(one + percent)
+    allowed = set(ARITHMETIC.get(source.stem, "").split(", ")) - {""}
+    assert alone == allowed, f"neither printed nor computed: {alone - allowed}; printed by now: {allowed - alone}"
+
+
 PROSE = [*CHAPTERS, *sorted((ROOT / "book").glob("*.md")), ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
 
 
