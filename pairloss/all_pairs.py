@@ -4,6 +4,7 @@ Symbols: :math:`s_i` is the score and :math:`y_i` the label of item i of a list 
 of one group are compared, so that many lists (the users of a batch, say) go in at once.
 """
 
+import math
 from typing import Literal, NamedTuple
 
 import torch
@@ -12,7 +13,7 @@ from torch.nn import functional
 
 from pairloss import checks
 from pairloss.reduction import LIST_REDUCTIONS, ListReduction
-from pairloss.tensors import computed_in, dense_rank, extremes, widest
+from pairloss.tensors import computed_in, dense_rank, extremes, sortable, widest
 
 
 def pairwise_hinge_loss(
@@ -61,7 +62,9 @@ def pairwise_hinge_loss(
     checks.choice("reduction", reduction, LIST_REDUCTIONS)
     rank = labels.long() if labels.dtype == torch.bool else dense_rank(labels)
     digits = _digits(rank, labels.dtype)
-    line = _line(scores.to(widest(scores.device)), float(margin))
+    line = _line(scores, float(margin))
+    finite = scores.to(line.value.dtype).masked_fill(scores.isinf(), 0)
+    delta = finite - finite.detach()  # 0, with the gradient of a finite score
     group = None if groups is None else dense_rank(groups) * (scores.shape[0] + 1)
     total, pairs = line.value.new_zeros(()), torch.zeros((), dtype=torch.int64, device=scores.device)
     for digit in range(digits):
@@ -70,7 +73,7 @@ def pairwise_hinge_loss(
         segment = rank >> (digit + 1) if digits > 1 else None
         if group is not None:
             segment = group if segment is None else group + segment
-        loss, count = _binary_hinge(line, (rank >> digit) & 1 == 1, segment, margin, power)
+        loss, count = _binary_hinge(line, (rank >> digit) & 1 == 1, segment, delta, power)
         total, pairs = total + loss, pairs + count
     if reduction == "mean":
         total = total / pairs.clamp(min=1)
@@ -99,67 +102,65 @@ class _Line(NamedTuple):
     bar: Tensor  # score − m, rounded
     error: Tensor  # what the rounding left out: score − m is bar + error, exactly
     place: Tensor  # how many items of the line do not pass the bar
-    delta: Tensor  # 0, with the gradient of a finite score
 
 
-def _line(s: Tensor, margin: float) -> _Line:
-    value, order = s.detach().sort(stable=True)
+def _line(scores: Tensor, margin: float) -> _Line:
+    order = sortable(scores).sort(stable=True).indices
+    value = scores.detach().index_select(0, order).to(widest(scores.device))
     bar = value - margin
     # Knuth's two-sum. Without the error the bar of a score of 1e20 would lie on the score, and a tie cost nothing.
     lost = value - bar
     error = torch.where(bar.isinf(), -margin, (value - (bar + lost)) + (lost - margin))
-    # An item that lies on a bar does not pass it.
-    left, right = torch.searchsorted(value, bar), torch.searchsorted(value, bar, right=True)
-    finite = s.masked_fill(s.isinf(), 0)
-    delta = (finite - finite.detach())[order]
-    return _Line(order, value, bar, error, torch.where(error < 0, left, right), delta)
+    # An item that lies on a bar does not pass it, so the search is for the first float above.
+    above = torch.where(error < 0, bar, bar.nextafter(torch.full_like(bar, math.inf)))
+    return _Line(order, value, bar, error, torch.searchsorted(value, above))
 
 
 def _binary_hinge(
-    line: _Line, high: Tensor, segment: Tensor | None, margin: float, power: int
+    line: _Line, high: Tensor, segment: Tensor | None, delta: Tensor, power: int
 ) -> tuple[Tensor, Tensor]:
     """Sum over pairs (high, low), in each segment on its own, and the number of pairs; in float64."""
-    length = high.shape[0]
-    index = torch.arange(length, device=high.device)
-    start, end, first = torch.zeros_like(index), torch.full_like(index, length), line.place
+    length, first, begin = high.shape[0], line.place, None
+    start, end = first.new_zeros(1), first.new_full((1,), length)
     if segment is not None:
         ordered, by_segment = segment[line.order].sort(stable=True)
-        start, end = torch.searchsorted(ordered, ordered), torch.searchsorted(ordered, ordered, right=True)
-        line = _Line(*(part[by_segment] for part in line))
+        begin = start = torch.searchsorted(ordered, ordered)
+        end = torch.searchsorted(ordered, ordered, right=True)
+        line = _Line(*(part.index_select(0, by_segment) for part in line))
         # Whole numbers say where items stand and bars belong: by segment, and there by their place on the line.
         first = torch.searchsorted(start * (length + 1) + by_segment, start * (length + 1) + line.place)
-    begin = None if segment is None else start
-    is_high = high[line.order]
+    is_high = high.index_select(0, line.order)
     lows = functional.pad((~is_high).cumsum(0), (1, 0))  # low items before each place of the line
     pairs = (lows[end] - lows[start]).where(is_high, 0).sum()
-    reached = (lows[end] - lows[first]).where(is_high, 0)  # low items that pass the bar of each high one
+    reached = (lows[end] - lows.index_select(0, first)).where(is_high, 0)  # low items that pass the bar of each high one
     costs = reached > 0
-    # The first item that passes each bar, if any does, and the item behind each.
-    first, following = first.clamp(max=length - 1), (index + 1).clamp(max=length - 1)
-    bars = functional.pad(torch.zeros_like(index).scatter_add(0, first, costs.long()).cumsum(0), (1, 0))
-    passed = bars[index + 1] - bars[start]  # bars that each item passes
-    ahead = lows[end] - lows[index + 1]  # low items behind each item
+    first = first.clamp(max=length - 1)  # the first item that passes each bar, if any does
+    bars = torch.zeros_like(first).scatter_add(0, first, costs.long()).cumsum(0)
+    passed = bars - functional.pad(bars, (1, 0))[start]  # bars that each item passes
+    ahead = lows[end] - lows[1:]  # low items behind each item
     # From each bar to the first item that passes it, and on from item to item as long as a low one follows.
-    rise = (_difference(line.value[first], line.bar) - line.error).where(costs, 0)
-    step = _difference(line.value[following], line.value).where(ahead > 0, 0)
+    rise = (_difference(line.value.index_select(0, first), line.bar) - line.error).where(costs, 0)
+    step = _difference(line.value.roll(-1), line.value).where(ahead > 0, 0)
     if power == 1:
         total = (reached * rise).sum() + (passed * ahead * step).where(passed > 0, 0).sum()
         slope = torch.where(is_high, -reached, passed).to(line.value.dtype)
-        return total + (slope * line.delta).sum(), pairs
+        # Put in the order of the list, the slopes need nothing of the gradients but a product.
+        return total + (torch.zeros_like(slope).scatter(0, line.order, slope) * delta).sum(), pairs
+    delta = delta.index_select(0, line.order)
     behind = _running((ahead * step).flip(0), None if begin is None else (length - end).flip(0)).flip(0)
-    short = (behind[first] + reached * rise).where(costs, 0)  # Σ margins of each high item
+    short = (behind.index_select(0, first) + reached * rise).where(costs, 0)  # Σ margins of each high item
     step = step.where(passed > 0, 0)
-    climbed = torch.zeros_like(rise).scatter_add(0, first, rise).index_add(0, following, passed * step)
+    climbed = torch.zeros_like(rise).scatter_add(0, first, rise) + (passed * step).roll(1)
     over = _running(climbed, begin).where(~is_high, 0)  # Σ margins of each low item
-    total = (rise * (behind[first] + short)).where(rise > 0, 0).sum()
-    total = total + (passed * step * (2 * behind[following] + ahead * step)).where(step > 0, 0).sum()
+    total = (rise * (behind.index_select(0, first) + short)).where(rise > 0, 0).sum()
+    total = total + (passed * step * (2 * behind.roll(-1) + ahead * step)).where(step > 0, 0).sum()
     most = torch.finfo(line.value.dtype).max
     slope = (2 * torch.where(is_high, -short, over)).clamp(min=-most, max=most)
     # Σ (δ_low − δ_high)² over the pairs that cost: 0, with their second derivatives.
-    of_lows = functional.pad(_running(line.delta.where(~is_high, 0), None), (1, 0))
-    across = (of_lows[end] - of_lows[first]).where(costs, 0)
-    curve = torch.where(is_high, reached, passed) * line.delta - 2 * across
-    return total + ((slope + curve) * line.delta).sum(), pairs
+    of_lows = functional.pad(_running(delta.where(~is_high, 0), None), (1, 0))
+    across = (of_lows[end] - of_lows.index_select(0, first)).where(costs, 0)
+    curve = torch.where(is_high, reached, passed) * delta - 2 * across
+    return total + ((slope + curve) * delta).sum(), pairs
 
 
 def _difference(above: Tensor, below: Tensor) -> Tensor:
