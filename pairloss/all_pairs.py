@@ -132,7 +132,7 @@ def _binary_hinge(
     is_high = high.index_select(0, line.order)
     lows = functional.pad((~is_high).cumsum(0), (1, 0))  # low items before each place of the line
     pairs = (lows[end] - lows[start]).where(is_high, 0).sum()
-    reached = (lows[end] - lows.index_select(0, first)).where(is_high, 0)  # low items that pass the bar of each high one
+    reached = (lows[end] - lows.index_select(0, first)).where(is_high, 0)  # low items that pass each bar
     costs = reached > 0
     first = first.clamp(max=length - 1)  # the first item that passes each bar, if any does
     bars = torch.zeros_like(first).scatter_add(0, first, costs.long()).cumsum(0)

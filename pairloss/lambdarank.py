@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from pairloss import checks
 from pairloss.reduction import LIST_REDUCTIONS, ListReduction
-from pairloss.tensors import computed_in, only_backward, rows_in_a_piece, usable
+from pairloss.tensors import computed_in, falling, only_backward, readable, rows_in_a_piece, usable
 
 PIECE = 2**18  # pairs that are looked at together
 Index = Tensor | tuple[slice | None, ...]
@@ -67,7 +67,7 @@ def lambdarank_loss(
     length, steepness = s.shape[0], min(float(sigma), torch.finfo(dtype).max)
     index = torch.arange(length, device=s.device)
     # From here on everything stands by group and, there, by falling score: an item's place is its rank.
-    order = s.detach().sort(descending=True, stable=True).indices
+    order = falling(s)
     if groups is None:
         group, num_groups, first = torch.zeros_like(index), 1, torch.zeros_like(index)
     else:
@@ -88,59 +88,77 @@ def lambdarank_loss(
     # (2^y − 1) / 2^highest: NDCG is a ratio, and a label of 128 alone would be beyond float32.
     highest = torch.zeros(num_groups, dtype=dtype, device=s.device).scatter_reduce(0, group, y, "amax")[group]
     gain = -torch.exp2(y - highest) * torch.expm1(-math.log(2) * y)
-    best = y.sort(descending=True, stable=True).indices
+    best = falling(y)
     best = best[group[best].sort(stable=True).indices]
     ideal = torch.zeros(num_groups, dtype=dtype, device=s.device).index_add(0, group, gain[best] * discount)
     share = gain / ideal.masked_fill(ideal == 0, 1)[group]
 
-    def of_pairs(s: Tensor, i: Index, j: Index) -> Tensor:
-        """The sum over pairs of an item i and one of its group behind it; a j that is not behind it adds nothing."""
+    following, finite = index + 1, False
+    known = length**2 > PIECE and readable(s) and only_backward(s)
+    by_label = known and at is None
+    if by_label:
+        # By falling label, each item is higher than all from some place on: pairs of equal labels are not looked at.
+        s, y, share, discount = (part.index_select(0, best) for part in (s, y, share, discount))
+        run = ((y != y.roll(1)) | (group != group.roll(1))).cumsum(0)
+        following = torch.searchsorted(run, run, right=True)
+    if known:
+        finite = bool((steepness * s.detach().abs().sum()).isfinite())
+
+    def of_pairs(s: Tensor, i: Index, j: Index) -> tuple[Tensor, Tensor]:
+        """Of each item i and one behind it: σ times the lead of the lower label, and the weight, 0 for no pair."""
         (s_i, share_i, discount_i), (s_j, share_j, discount_j) = (
             [part[k] if isinstance(k, tuple) else part.index_select(0, k) for part in (s, share, discount)]
             for k in (i, j)
         )
-        ahead = share_i - share_j
-        delta = ahead.abs() * functional.relu(discount_i - discount_j)
-        # What does not count meets no gradient, and equal scores are a tie, at infinity too.
-        lead = (s_i - s_j).masked_fill((delta == 0) | ((s_i == s_j) & s_i.isinf()), 0)
-        # log(1 + e^{−z}), linear to the last float64 digit below −40
-        return (delta * functional.softplus(-steepness * ahead.sign() * lead, threshold=40)).sum()
+        ahead, drop, lead = share_i - share_j, discount_i - discount_j, s_i - s_j
+        if by_label:
+            weight = functional.relu(ahead) * drop.abs()
+        else:
+            weight, lead = ahead.abs() * functional.relu(drop), lead * ahead.sign()
+        if not finite:  # What does not count meets no gradient, and equal scores are a tie, at infinity too.
+            lead = lead.masked_fill((weight == 0) | ((s_i == s_j) & s_i.isinf()), 0)
+        return -steepness * lead, weight
 
     if groups is None:
-        pieces = _triangle(index, length if at is None else min(at, length))
+        pieces = _triangle(following, length if at is None else min(at, length), known)
     else:
-        pieces = _behind(index, sizes[group] - rank if at is None else (sizes[group] - rank).where(rank <= at, 0))
-    if len(pieces) > 1 and only_backward(s):
-        total = _in_pieces(s, of_pairs, pieces)
-    else:
-        total = sum((of_pairs(s, *piece) for piece in pieces), s[:0].sum())
+        counts = first + sizes[group] - following
+        pieces = _behind(index, following, counts if at is None else counts.where(rank <= at, 0))
+    total = (_in_pieces if len(pieces) > 1 and only_backward(s) else _at_once)(s, of_pairs, pieces)
     return total / max(num_groups, 1) if reduction == "mean" else total
 
 
+def _costs(lag: Tensor, weight: Tensor) -> Tensor:
+    # log(1 + e^lag), linear to the last float64 digit above 40
+    return (weight * functional.softplus(lag, threshold=40)).sum()
+
+
+def _at_once(s: Tensor, of_pairs: Callable[..., Any], pieces: list[tuple[Index, Index]]) -> Tensor:
+    return sum((_costs(*of_pairs(s, *piece)) for piece in pieces), s[:0].sum())
+
+
 class _InPieces(torch.autograd.Function):
-    """Σ f(s, piece), of which nothing but s and the gradient is kept; a second derivative takes them all at once."""
+    """The same, of which nothing but s and the gradient is kept; a second derivative takes all pieces at once."""
 
     @staticmethod
-    def forward(ctx: Any, s: Tensor, f: Callable[..., Tensor], pieces: list[tuple[Index, Index]]) -> Tensor:
+    def forward(ctx: Any, s: Tensor, of_pairs: Callable[..., Any], pieces: list[tuple[Index, Index]]) -> Tensor:
         leaf = s.detach().requires_grad_(ctx.needs_input_grad[0])
         total, slope = s.new_zeros(()), torch.zeros_like(s)
         for piece in pieces:
             with torch.set_grad_enabled(leaf.requires_grad):
-                value = f(leaf, *piece)
-            total += value.detach()
+                lag, weight = of_pairs(leaf, *piece)
+            total += _costs(lag.detach(), weight)
             if leaf.requires_grad:
-                slope += torch.autograd.grad(value, leaf)[0]
+                slope += torch.autograd.grad(lag, leaf, weight * lag.detach().sigmoid())[0]
         ctx.save_for_backward(s, slope)
-        ctx.sum = f, pieces
+        ctx.sum = of_pairs, pieces
         return total
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
         s, slope = ctx.saved_tensors
         if torch.is_grad_enabled():
-            f, pieces = ctx.sum
-            total = torch.stack([f(s, *piece) for piece in pieces]).sum()
-            slope = torch.autograd.grad(total, s, create_graph=True)[0]
+            slope = torch.autograd.grad(_at_once(s, *ctx.sum), s, create_graph=True)[0]
         of_s: Tensor = gradient * slope
         return of_s, None, None
 
@@ -148,21 +166,26 @@ class _InPieces(torch.autograd.Function):
 _in_pieces: Callable[..., Tensor] = _InPieces.apply
 
 
-def _triangle(index: Tensor, rows: int) -> list[tuple[Index, Index]]:
-    """Each of the first ``rows`` items, [.., 1], beside all from there on, [1, ..], about ``PIECE`` pairs a piece."""
+def _triangle(following: Tensor, rows: int, known: bool) -> list[tuple[Index, Index]]:
+    """Each of the first ``rows`` items, [.., 1], beside all that follow, [1, ..], about ``PIECE`` pairs a piece."""
     if torch.compiler.is_compiling():
         return [((slice(0, rows), None), (None,))]
-    few = rows_in_a_piece(index.expand(rows, -1), PIECE)
-    starts = range(0, max(rows, 1), few)
-    return [((slice(a, min(a + few, rows)), None), (None, slice(a, None))) for a in starts]
+    begins = following[:rows].tolist() if known else range(rows)
+    pieces: list[tuple[Index, Index]] = []
+    a = 0
+    while a < rows and begins[a] < len(following):
+        b = min(a + rows_in_a_piece(following[None, begins[a] :], PIECE), rows)
+        pieces.append(((slice(a, b), None), (None, slice(begins[a], None))))
+        a = b
+    return pieces
 
 
-def _behind(index: Tensor, counts: Tensor) -> list[tuple[Index, Index]]:
-    """Each item beside the ``counts`` that follow it, as two flat lists, about ``PIECE`` pairs a piece."""
+def _behind(index: Tensor, following: Tensor, counts: Tensor) -> list[tuple[Index, Index]]:
+    """Each item beside the ``counts`` from ``following`` on, as two flat lists, about ``PIECE`` pairs a piece."""
     before = counts.cumsum(0) - counts
     _, items_of_a_piece = torch.unique_consecutive(before // PIECE, return_counts=True)
     pieces: list[tuple[Index, Index]] = []
     for items in torch.split(index, items_of_a_piece.tolist()):
         i = items.repeat_interleave(counts[items])
-        pieces.append((i, i + 1 + torch.arange(len(i), device=i.device) - (before[i] - before[items[0]])))
+        pieces.append((i, following[i] + torch.arange(len(i), device=i.device) - (before[i] - before[items[0]])))
     return pieces

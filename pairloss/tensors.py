@@ -61,6 +61,13 @@ def sortable(values: Tensor) -> Tensor:
     return torch.where(values < 0, -magnitude, magnitude)
 
 
+def falling(values: Tensor) -> Tensor:
+    """The order of ``values`` [L] of floats by falling size, ties as they stand."""
+    if readable(values) and values.numel() >= 2**15:  # shorter lists torch sorts as fast as they are
+        return (~sortable(values)).sort(stable=True).indices
+    return values.detach().sort(descending=True, stable=True).indices
+
+
 def dense_rank(values: Tensor) -> Tensor:
     """0 for the smallest value, 1 for the next, …, [L] int64."""
     ordered, order = sortable(values).sort()

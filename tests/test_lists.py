@@ -12,6 +12,7 @@ from torch.testing import assert_close
 
 import pairloss
 from pairloss import lambdarank, lambdarank_loss, pairwise_hinge_loss
+from pairloss.tensors import falling, sortable
 from tests import oracles
 from tests.cases import LISTS
 
@@ -160,6 +161,35 @@ def test_lambdarank_a_piece_at_a_time_is_that_of_all_pairs(monkeypatch, choice, 
     assert_close(parts, whole, rtol=1e-12, atol=1e-14)
     assert_close(parts[0].item(), expected, **TOLERANCE)
     assert not loss(s.detach()).requires_grad
+
+
+@pytest.mark.parametrize("end", [3e38, math.inf])
+@pytest.mark.parametrize("choice", [{}, {"at": 4}])
+@pytest.mark.parametrize("grouped", [False, True])
+def test_lambdarank_a_piece_at_a_time_keeps_infinite_scores(monkeypatch, end, choice, grouped):
+    s = tensor([end, end, 1.0, -end, -end, -end, 0.5, end, -0.5], requires_grad=True)
+    for labels in ([2, 2, 1, 0, 0, 0, 1, 2, 1], [0, 2, 1, 0, 2, 0, 1, 1, 1], [1] * 9):
+        y, g = tensor(labels), torch.arange(9) % 2 if grouped else None
+        outcomes = []
+        for piece in (lambdarank.PIECE, 1, 20):
+            monkeypatch.setattr(lambdarank, "PIECE", piece)
+            loss = lambdarank_loss(s, y, groups=g, **choice)
+            outcomes.append((loss, *torch.autograd.grad(loss, s)))
+            assert not loss.isnan()
+        monkeypatch.undo()
+        assert_close(outcomes[1:], [outcomes[0]] * 2)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16, torch.bfloat16])
+def test_integers_stand_in_the_order_of_floats(dtype):
+    ends = [math.nan, math.inf, 1e-7, 0.0, -0.0, -1e-7, -math.inf]
+    values = torch.cat([tensor(ends), torch.randn(2**15).mul(8).round().div(8)]).to(dtype)
+    assert torch.equal(falling(values), values.sort(descending=True, stable=True).indices)
+    assert torch.equal(sortable(values).sort(stable=True).indices, values.sort(stable=True).indices)
+    assert torch.equal(
+        sortable(tensor([-math.nan, -0.0], dtype=dtype)) > sortable(tensor([math.inf, 0.0], dtype=dtype)),
+        tensor([True, False]),
+    )
 
 
 def test_lambdarank_at_the_length_of_the_list_or_beyond_is_that_of_the_list():
