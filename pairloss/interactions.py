@@ -187,9 +187,15 @@ class Interactions:
         return ones_at(torch.stack([self.users.long(), self.items.long()]), (self.num_users, self.num_items))
 
     @cached_property
+    def distinct(self) -> tuple[Tensor, Tensor]:
+        """Users and items of the entries of ``matrix``, in order: dense tensors, which torch.compile accepts."""
+        users, items = self.matrix.indices()
+        return users, items
+
+    @cached_property
     def most_of_a_user(self) -> int:
         """How many different items the user with the most interactions has. Counted once, which waits for a GPU."""
-        users = self.matrix.indices()[0]
+        users, _ = self.distinct
         return int(users.bincount().amax()) if len(users) else 0
 
 

@@ -25,6 +25,7 @@ def sample_negatives(
         interactions: what is not to be drawn: :class:`~pairloss.Interactions`, or a matrix [U, N], which may be sparse
             COO or CSR, whose stored entries are the interactions, or dense and not 0 there. Interactions and coalesced
             COO tensors are ready to use. Others are brought into that form at each call; a dense one waits for a GPU.
+            Inside ``torch.compile`` give Interactions, and read their ``most_of_a_user`` before.
         num_negatives: K, at least 1
         weights: draw in proportion to these, [N] numbers of at least 0, finite: popularity to some power, for
             example. An item of weight 0 is never drawn. They count to one part in :math:`2^{52}` of their sum, or in
@@ -32,7 +33,7 @@ def sample_negatives(
         return_mask: whether to say which draws are real, for ``negative_mask``: all but those for a user who has
             interacted with everything, who gets item 0
         batch_first: whether what comes back is [B, K]
-        generator: source of randomness, on the device of the users
+        generator: source of randomness, on the device of the users; None inside ``torch.compile``
 
     Returns:
         Item ids, [K, B] int64, on the device of the users; with ``return_mask`` also the mask, [K, B] bool.
@@ -49,11 +50,13 @@ def sample_negatives(
     """
     longest = None
     if isinstance(interactions, Interactions):
-        longest, interactions = interactions.most_of_a_user, interactions.matrix
+        longest, stored = interactions.most_of_a_user, interactions.distinct
+        # Only the shape of this table counts. torch.compile accepts no sparse one.
+        interactions = stored[1].new_empty(()).expand(interactions.num_users, interactions.num_items)
     checks.sampling(positive_users, interactions, num_negatives, weights)
     checks.flag("return_mask", return_mask)
     checks.flag("batch_first", batch_first)
-    rows, items = _coalesced(interactions)
+    rows, items = _coalesced(interactions) if longest is None else stored
     num_items = interactions.shape[1]
     users = positive_users.long().contiguous()
     first = torch.searchsorted(rows, users)
@@ -72,7 +75,8 @@ def sample_negatives(
     if not return_mask:
         checks.not_everything(users, left)
     shape = num_negatives, len(users)
-    uniform = torch.rand(shape, dtype=widest(users.device), device=users.device, generator=generator)
+    # These are the numbers of torch.rand, which cannot be compiled for any size: it refuses even generator=None.
+    uniform = torch.empty(shape, dtype=widest(users.device), device=users.device).uniform_(generator=generator)
     r = (uniform * left).long().minimum(left - 1).clamp(min=0)
     # The draw stands behind those known items that have at most r unknown ones (or r of their weight) before them.
     # Bisect for the last of them, from the highest power of 2 down. A probe beyond a user's last item stops there.

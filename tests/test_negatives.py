@@ -284,6 +284,31 @@ def test_users_of_every_integer_dtype(dtype):
     assert torch.equal(actual, expected)
 
 
+@pytest.mark.parametrize("weights", [None, tensor([5, 1, 2, 1, 3, 8, 1, 4, 2])])
+def test_a_compiled_function_may_sample(weights):
+    """In one graph for any number of users, it draws what the dense table gives, from the same random numbers."""
+    dense, graphs = interactions(0), []
+    chosen = Interactions(*dense.nonzero().flip(0).T, 7, 9)
+    assert chosen.most_of_a_user == dense.sum(1).max()  # read before: a graph cannot wait for it
+
+    def counting(graph, inputs):
+        graphs.append(graph)
+        return graph
+
+    @torch.compile(fullgraph=True, dynamic=True, backend=counting)
+    def draw(users):
+        return sample_negatives(users, chosen, 5, weights=weights, return_mask=True, batch_first=True)
+
+    for size in (50, 33, 7):
+        users = torch.arange(size) % 7
+        torch.manual_seed(size)
+        drawn = draw(users)
+        torch.manual_seed(size)
+        expected = sample_negatives(users, dense, 5, weights=weights, return_mask=True, batch_first=True)
+        assert all(map(torch.equal, drawn, expected))
+    assert len(graphs) == 1
+
+
 def test_a_user_who_has_everything_need_not_fail_the_batch():
     dense = interactions(0)
     dense[1] = True
