@@ -1,9 +1,10 @@
 """The loop of train_ddp.py on tables of which each process holds a part: TorchRec looks up, the loss is the same.
 
-pip install "torch==2.13.*" pytest hypothesis numpy
+pip install "torch==2.13.*" pytest hypothesis numpy --editable .  # first: another torch cannot load fbgemm
 pip install --no-deps torchrec==1.8.0 fbgemm-gpu-cpu==1.8.0  # those of torch 2.13, without CUDA
 pip install tensordict torchmetrics==1.0.3 tqdm pyre-extensions iopath
 torchrun --nproc-per-node 2 examples/train_torchrec.py
+pytest tests/test_train_torchrec.py
 """
 
 import argparse
