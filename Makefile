@@ -91,6 +91,9 @@ stacks: ## Run the lines of the page "Use it in your stack" against the real lib
 	$(PYTHON) -m venv .venv-stacks
 	.venv-stacks/bin/python -m pip install --quiet --constraint constraints.txt --editable ".[stacks]"
 	.venv-stacks/bin/pytest -rA tests/test_stacks.py
+	$(PYTHON) -m venv .venv-recbole
+	.venv-recbole/bin/python -m pip install --quiet $$(grep ^torch== constraints.txt) --editable ".[recbole]"
+	.venv-recbole/bin/pytest -rA tests/test_stacks.py -k recbole
 
 constraints: .venv/ready ## Write constraints.txt from what is installed
 	{ head -n 1 constraints.txt; $(BIN)/python -m pip freeze --all --exclude-editable --exclude pip | sed 's/+cpu$$//' | \

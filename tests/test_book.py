@@ -343,7 +343,7 @@ def test_conda_and_pip_say_the_same():
     assert python.startswith("python=3.11")
     # What pip installs is what pyproject.toml says, under the same constraints as in the Makefile.
     assert from_pip == {"pip": ["--constraint constraints.txt", "--editable .[book,test]"]}
-    assert set(PROJECT["optional-dependencies"]) == {"book", "stacks", "study", "test"}
+    assert set(PROJECT["optional-dependencies"]) == {"book", "recbole", "stacks", "study", "test"}
     assert '--constraint constraints.txt --editable ".[book,test]"' in (ROOT / "Makefile").read_text()
     pythons = re.search(r"^PYTHONS = (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE).group(1).split()
     assert python.removeprefix("python=") in pythons
