@@ -266,6 +266,8 @@ def test_recbole_lays_negatives_out_as_the_page_says(recbole):
 
     # The loss of the page, against a loop over the pairs.
     model = recbole["model"]
+    for table in model.parameters():
+        table.data *= 10  # so that it matters which negatives stand against which positive
     scores = model.predict(batch), model.predict({"user_id": batch["user_id"], "item_id": batch["neg_item_id"]})
     loss = 0
     for b in range(number):
