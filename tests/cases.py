@@ -3,6 +3,7 @@
 Add a loss here, and every test that fits its kind runs for it.
 """
 
+import itertools
 from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
@@ -193,6 +194,29 @@ def case(name, *, k=5, b=9, seed=0, dtype=torch.float64):
     }
 
 
+def parted(batch):
+    """Both scores of a batch, and the rest of it."""
+    rest = dict(batch)
+    return [rest.pop("positive_scores"), rest.pop("negative_scores")], rest
+
+
+def outcome(loss, batch, **options):
+    """The loss, given itself or by its name, and its gradients in both scores."""
+    scores, rest = parted(batch)
+    scores = [score.detach().clone().requires_grad_() for score in scores]
+    value = (function(loss) if isinstance(loss, str) else loss)(*scores, **rest, **options)
+    return [value, *torch.autograd.grad(value.sum(), scores)]
+
+
+def same(ours, theirs):
+    """Whether two outcomes are equal to the last digit."""
+    return all(torch.equal(*pair) for pair in zip(ours, theirs, strict=True))
+
+
+def subsets(names):
+    return [chosen for n in range(len(names) + 1) for chosen in itertools.combinations(names, n)]
+
+
 def tables(kind, seed=0):
     """No metadata, one categorical table, or a column with gaps, a float table and a multi-hot one with empty rows."""
     generator = torch.Generator().manual_seed(seed)
@@ -230,6 +254,19 @@ def extra(which, b=9, k=5, seed=0):
         "negative_mask": (torch.rand(k, b, generator=generator) < 0.6) & (torch.arange(b) != 3),
     }
     return {option: options[option] for option in which}
+
+
+def padded(batch, padding):
+    """The ids of a batch with ``padding`` wherever they do not count, and which pairs count."""
+    ones = torch.ones_like(batch["positive_items"], dtype=torch.bool)
+    real = batch.get("negative_mask", torch.ones_like(batch["negative_items"], dtype=torch.bool))
+    counts = batch.get("mask", ones) & (batch.get("weights", ones) != 0)
+    counts = counts & real.any(0) if "negative_mask" in batch else counts
+    positive_items = batch["positive_items"].masked_fill(~counts, padding)
+    return {
+        "positive_items": positive_items,
+        "negative_items": batch["negative_items"].masked_fill(~(counts & real), padding),
+    }, counts
 
 
 def embeddings(seed=0, b=9):

@@ -14,11 +14,13 @@ from torch.testing import assert_close
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import pairloss
+from pairloss import choose_first_violation, choose_hardest, choose_semi_hard
 from pairloss.tensors import FLOATS, REAL
 from tests.cases import (
     ADAPTIVE,
     CHOOSING,
     LISTS,
+    MANY,
     NUM_ITEMS,
     PAIRS,
     case,
@@ -27,9 +29,11 @@ from tests.cases import (
     extra,
     function,
     module,
-    negatives_of,
     optional,
     oracle,
+    outcome,
+    padded,
+    parted,
     tables,
 )
 
@@ -41,23 +45,6 @@ GENRE = torch.arange(NUM_ITEMS) % 3
 CHOICES = [(name, choice) for name in PAIRS for choice in entry(name).choices]
 
 
-def chooser(name, old_name):
-    """A function that chooses rows, by the name that it has or the one that it had."""
-    return getattr(pairloss, name) if hasattr(pairloss, name) else getattr(pairloss, old_name)
-
-
-hardest = chooser("choose_hardest", "choose_hardest")
-semi_hard = chooser("choose_semi_hard", "choose_semi_hard")
-choose_first_violation = chooser("choose_first_violation", "choose_first_violation")
-
-
-def outcome(name, batch, **options):
-    """The loss and its gradients in both scores."""
-    scores = {key: batch[key].clone().requires_grad_() for key in ("positive_scores", "negative_scores")}
-    loss = function(name)(**batch | scores, **options)
-    return [loss, *torch.autograd.grad(loss.sum(), list(scores.values()))]
-
-
 def beside(name, positive, negative):
     """Scores for ``name``, the negatives as one row of them where it takes many."""
     return {"positive_scores": positive, "negative_scores": negative[None] if entry(name).takes_many else negative}
@@ -65,8 +52,9 @@ def beside(name, positive, negative):
 
 @pytest.fixture(autouse=True)
 def settings():
-    """Every setting of torch that a test here changes is put back."""
+    """Every setting of torch that a test here changes is put back, and what it compiled is forgotten."""
     yield
+    torch._dynamo.reset()
     torch.set_default_device(None)
     torch.set_default_dtype(torch.float32)
     torch.use_deterministic_algorithms(False)
@@ -76,6 +64,18 @@ def settings():
 # --- 1. torch.export with sizes that are free -------------------------------------------------------------
 
 
+class Step(torch.nn.Module):
+    """A loss of what a dict holds, the scores first."""
+
+    def __init__(self, loss):
+        super().__init__()
+        self.loss = loss
+
+    def forward(self, batch):
+        first, second, *rest = batch.items()
+        return self.loss(first[1], second[1], **dict(rest))
+
+
 FREE = {"without a maximum": torch.export.Dim("size", min=2), "automatic": torch.export.Dim.AUTO}
 
 
@@ -83,18 +83,11 @@ FREE = {"without a maximum": torch.export.Dim("size", min=2), "automatic": torch
 @pytest.mark.parametrize("kind", ["none", "three"])
 @pytest.mark.parametrize("free", FREE)
 def test_a_loss_on_pairs_exports_for_batches_of_every_size(name, kind, free):
-    class Step(torch.nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.loss = module(name, *tables(kind).values(), **choice)
-
-        def forward(self, batch):
-            return self.loss(batch["positive_scores"], batch["negative_scores"], **dict(list(batch.items())[2:]))
-
     which, choice = (optional(name), entry(name).choices[-1]) if kind == "three" else ([], {})
+    step = Step(module(name, *tables(kind).values(), **choice))
     example = case(name, b=4) | extra(which, b=4)
     sizes = {key: {value.ndim - 1: FREE[free]} for key, value in example.items()}
-    exported = torch.export.export(Step(), (example,), dynamic_shapes={"batch": sizes}).module()
+    exported = torch.export.export(step, (example,), dynamic_shapes={"batch": sizes}).module()
     few = case(name, b=8, seed=1) | extra(which, b=8, seed=1)
     expected = oracle(name, **few, **tables(kind), **choice)
     for times in (1, 25_000):  # the mean of a batch is that of many copies of it
@@ -114,18 +107,16 @@ EXPORTED = [
 @pytest.mark.parametrize(("name", "options", "dtype"), EXPORTED)
 @pytest.mark.parametrize("free", FREE)
 def test_a_loss_on_lists_exports_for_lists_of_every_length(name, options, dtype, free):
-    class Step(torch.nn.Module):
-        def forward(self, scores, labels):
-            return getattr(pairloss, name)(scores, labels, **options)
-
+    step = Step(lambda scores, labels: getattr(pairloss, name)(scores, labels, **options))
     generator = torch.Generator().manual_seed(0)
     scores = torch.randn(600, generator=generator, dtype=torch.float64)
     labels = torch.randint(2 if dtype == torch.bool else 4, (600,), generator=generator).to(dtype)
-    shapes = {"scores": {0: FREE[free]}, "labels": {0: FREE[free]}}
-    exported = torch.export.export(Step(), (scores[:6], labels[:6]), dynamic_shapes=shapes).module()
+    example, shapes = ({"scores": x, "labels": y} for x, y in ((scores[:6], labels[:6]), 2 * [{0: FREE[free]}]))
+    exported = torch.export.export(step, (example,), dynamic_shapes={"batch": shapes}).module()
     for length in (5, 7, 40, 600 if name == "pairwise_hinge_loss" else 90):
-        expected = LISTS[name].oracle(scores[:length].tolist(), labels[:length].tolist(), **options)
-        assert_close(exported(scores[:length], labels[:length]).item(), expected, rtol=1e-9, atol=1e-12)
+        some = {"scores": scores[:length], "labels": labels[:length]}
+        expected = LISTS[name].oracle(*(part.tolist() for part in some.values()), **options)
+        assert_close(exported(some).item(), expected, rtol=1e-9, atol=1e-12)
 
 
 # --- 2. sums of squares in float32 ------------------------------------------------------------------------
@@ -164,11 +155,11 @@ def test_large_batches_train_by_deterministic_algorithms(name, choice, kind):
     b = 2**15 if entry(name).takes_many else 2**17
     batch = case(name, k=4, b=b) | tables(kind)
     for options in ({}, extra(optional(name), k=4, b=b)):
+        torch.use_deterministic_algorithms(False)
         expected = outcome(name, batch, **options, **choice)
         torch.use_deterministic_algorithms(True)
         with WithoutPut():
             actual = outcome(name, batch, **options, **choice)
-        torch.use_deterministic_algorithms(False)
         assert_close(actual, expected)
 
 
@@ -213,19 +204,12 @@ def test_a_function_that_scores_is_not_asked_for_ids_of_padding(name, kind, padd
     def score(ids):  # an embedding refuses any id that it has no row for
         return (users * torch.nn.functional.embedding(ids, items)).sum(-1)
 
-    batch, pairs = case(name), torch.ones(9, dtype=torch.bool)
-    legal = {"positive_items": batch["positive_items"], "negative_items": batch["negative_items"]}
+    legal = parted(case(name))[1]
     nothing = {"mask": torch.zeros(9, dtype=torch.bool)}
     for options in (*map(extra, (["mask"], ["weights"], ["negative_mask"], optional(name))), nothing):
-        negative_mask = options.get("negative_mask", torch.ones(5, 9, dtype=torch.bool))
-        counts = options.get("mask", pairs) & (options.get("weights", pairs) != 0) & negative_mask.any(0)
-        padded = {
-            "positive_items": legal["positive_items"].masked_fill(~counts, padding),
-            "negative_items": legal["negative_items"].masked_fill(~(counts & negative_mask), padding),
-        }
         for choice in entry(name).choices:
             outcomes = []
-            for ids in (legal, padded):
+            for ids in (legal, padded(legal | options, padding)[0]):
                 positive = score(legal["positive_items"])
                 loss = function(name)(positive, score, **ids, **tables(kind), **options, **choice)
                 outcomes.append([loss, *torch.autograd.grad(loss, (users, items))])
@@ -328,9 +312,9 @@ def test_full_credit_leaves_exactly_0(weights, labels, dtype):
 @pytest.mark.parametrize("labels", [None, -1])
 @pytest.mark.parametrize(("name", "choice"), CHOICES)
 def test_several_kinds_that_sum_to_1_act_as_one_kind(name, choice, labels):
-    batch = case(name, b=60, dtype=torch.float32)
-    for key in ("positive_scores", "negative_scores"):
-        batch[key] = (2 * batch[key]).round() / 2  # in halves, so that many tie
+    scores, ids = parted(case(name, b=60, dtype=torch.float32))
+    p, n = ((2 * score).round() / 2 for score in scores)  # in halves, so that many tie
+    batch = {"positive_scores": p, "negative_scores": n, **ids}
     expected = outcome(name, batch | kinds([1.0]), **choice)
     for weights in WHOLE.values():
         assert_close(outcome(name, batch | kinds(weights, labels), **choice), expected, rtol=1e-6, atol=1e-6)
@@ -438,8 +422,8 @@ def public_functions():
         "poisson_loss": partial(pairloss.poisson_loss, labels, p.abs() + 1),
         "regression_loss": partial(pairloss.regression_loss, labels, p),
         "total_weight": partial(pairloss.total_weight, p, negative_mask=real),
-        "hardest": partial(hardest, many, negative_mask=real),
-        "semi_hard": partial(semi_hard, p, many, negative_mask=real),
+        "choose_hardest": partial(choose_hardest, many, negative_mask=real),
+        "choose_semi_hard": partial(choose_semi_hard, p, many, negative_mask=real),
         "choose_first_violation": partial(choose_first_violation, many, negative_mask=real),
         "take_negatives": partial(pairloss.take_negatives, many, labels),
         "ideal_difference": partial(pairloss.ideal_difference_from_metadata, labels, labels + 1, **credit),
@@ -482,14 +466,14 @@ def test_minus_infinity_is_below_the_lowest_number_under_a_mask_too(dtype, b):
     everything, k = torch.ones(2, b, dtype=torch.bool), 2**17 // b
     many = tensor([-INF, lowest], dtype=dtype)[:, None].expand(2, b)
     for mask in (None, everything):
-        assert hardest(many, negative_mask=mask).tolist() == [1] * b
-        assert semi_hard(torch.full((b,), -INF, dtype=dtype), -many, negative_mask=mask).tolist() == [1] * b
+        assert choose_hardest(many, negative_mask=mask).tolist() == [1] * b
+        assert choose_semi_hard(torch.full((b,), -INF, dtype=dtype), -many, negative_mask=mask).tolist() == [1] * b
     for row in (0, 1, k - 1):  # one that is not real never wins, though all that are real score −inf
         unreal = torch.zeros(k, b, dtype=torch.bool).index_fill(0, tensor([row]), True)
         for score in (5.0, lowest, -INF, INF):
             many = torch.full((k, b), -INF, dtype=dtype).masked_fill(unreal, score)
-            assert hardest(many, negative_mask=~unreal).tolist() == [int(row == 0)] * b
-            assert (semi_hard(torch.zeros(b, dtype=dtype), many, negative_mask=~unreal) != row).all()
+            assert choose_hardest(many, negative_mask=~unreal).tolist() == [int(row == 0)] * b
+            assert (choose_semi_hard(torch.zeros(b, dtype=dtype), many, negative_mask=~unreal) != row).all()
 
 
 @pytest.mark.parametrize("name", ADAPTIVE)
@@ -563,74 +547,13 @@ def test_a_column_of_users_makes_no_warning(form):
         assert_close(sample(form, column, weights), sample(form, users, weights))
 
 
-@pytest.mark.parametrize("weights", [None, torch.ones(7)])
-def test_a_hybrid_sparse_tensor_is_refused_by_name(weights):
-    with pytest.raises(
-        ValueError, match=r"interactions has 1 dense dimensions; expected none, which to_sparse\(\) gives"
-    ):
-        pairloss.sample_negatives(USERS, DENSE.float().to_sparse(1), 5, weights=weights)
-
-
 # --- 12. wrong calls --------------------------------------------------------------------------------------
-
-
-P, IDS = torch.zeros(4), torch.arange(4)
-
-
-def many_or_one(name):
-    """How the argument of the negatives is called, and right scores for it."""
-    return negatives_of(name), torch.zeros(3, 4) if entry(name).takes_many else P
-
-
-@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
-@pytest.mark.parametrize("name", PAIRS)
-@pytest.mark.parametrize("layout", [torch.strided, torch.jagged])
-def test_nested_negatives_are_refused_by_name(name, layout):
-    nested = torch.nested.nested_tensor([torch.zeros(4), torch.zeros(3)], layout=layout)
-    argument, right = many_or_one(name)
-    in_a_list = [[nested], [P, nested], [P, [0.0] * 4]] if entry(name).takes_many else []
-    for scores in (nested, [P.tolist()], [[P, P]], *in_a_list):
-        with pytest.raises(TypeError, match=rf"^{argument}.* must be a "):
-            function(name)(P, scores)
-    with pytest.raises(TypeError, match=r"^positive_scores must be a "):
-        function(name)(nested, right)
-
-
-def masked(scores):
-    return torch.masked.MaskedTensor(scores, torch.ones_like(scores, dtype=torch.bool))
-
-
-@pytest.mark.filterwarnings("ignore:.*MaskedTensor")
-@pytest.mark.parametrize("name", [*PAIRS, *LISTS])
-def test_masked_tensors_are_refused_by_name(name):
-    if name in LISTS:
-        with pytest.raises(TypeError, match=r"^scores must be "):
-            getattr(pairloss, name)(masked(P), IDS)
-        return
-    argument, right = many_or_one(name)
-    with pytest.raises(TypeError, match=r"^positive_scores must be "):
-        function(name)(masked(P), right)
-    with pytest.raises(TypeError, match=rf"^{argument} must be "):
-        function(name)(P, masked(right))
-
-
-@pytest.mark.parametrize("name", LISTS)
-@pytest.mark.parametrize("shape", [(3, 4), (1, 4), (4, 1), (2, 3, 4)])
-def test_a_table_of_lists_needs_groups(name, shape):
-    with pytest.raises(ValueError, match=r"scores has shape .*groups"):
-        getattr(pairloss, name)(torch.zeros(shape), torch.zeros(shape))
-
-
-def test_a_power_of_any_length_is_refused_by_name():
-    for power in (10**5000, -(10**5000), 3, 0):
-        with pytest.raises(ValueError, match="power was "):
-            pairloss.pairwise_hinge_loss(P, IDS, power=power)
 
 
 @pytest.mark.parametrize("name", [*PAIRS, "pointwise_loss", "total_weight"])
 def test_an_infinite_weight_is_refused_by_name(name):
     loss = function(name) if name in PAIRS else getattr(pairloss, name)
-    scores = {"pointwise_loss": (P, P), "total_weight": (P,)}[name] if name not in PAIRS else (P, many_or_one(name)[1])
+    scores = [torch.zeros(4), torch.zeros((3, 4) if name in MANY else 4)][: 1 if name == "total_weight" else 2]
     for dtype in FLOATS:
         with pytest.raises(ValueError, match="weights"):
             loss(*scores, weights=tensor([1.0, INF, 0.0, 1.0], dtype=dtype))
@@ -639,34 +562,12 @@ def test_an_infinite_weight_is_refused_by_name(name):
 @pytest.mark.parametrize("make", [torch.nn.Parameter, torch.Tensor.clone, torch.atleast_1d])
 def test_a_temperature_that_is_learned_divides_the_scores(make):
     temperature = make(torch.ones(()))
-    with pytest.raises(TypeError, match=r"temperature.*(?i:divide)"):
-        pairloss.softmax_loss(P, torch.zeros(3, 4), temperature=temperature)
-    with pytest.raises(TypeError, match=r"temperature.*(?i:divide)"):
-        pairloss.SoftmaxLoss(temperature=temperature)
-
-
-INTERACTIONS = {
-    "titles": (lambda: pairloss.Interactions(IDS, IDS, 4, 4, titles=5), TypeError, "titles"),
-    "genre_names": (lambda: pairloss.Interactions(IDS, IDS, 4, 4, genre_names=5), TypeError, "genre_names"),
-    "genre_names with genres": (
-        lambda: pairloss.Interactions(IDS, IDS, 4, 4, genres=torch.ones(4, 5).bool(), genre_names=5),
-        TypeError,
-        "genre_names",
-    ),
-    "too large": (lambda: pairloss.Interactions(IDS, IDS, 2**40, 2**40).matrix, ValueError, "too large"),
-    "too large to sample from": (
-        lambda: pairloss.sample_negatives(IDS, pairloss.Interactions(IDS, IDS, 2**32, 2**32), 2),
-        ValueError,
-        "too large",
-    ),
-}
-
-
-@pytest.mark.parametrize("wrong", INTERACTIONS)
-def test_wrong_interactions_are_refused_by_name(wrong):
-    call, error, message = INTERACTIONS[wrong]
-    with pytest.raises(error, match=message):
-        call()
+    for loss in (
+        partial(pairloss.softmax_loss, *beside("softmax_loss", *torch.zeros(2, 4)).values()),
+        pairloss.SoftmaxLoss,
+    ):
+        with pytest.raises(TypeError, match=r"temperature.*(?i:divide)"):
+            loss(temperature=temperature)
 
 
 @pytest.mark.parametrize("name", PAIRS)
@@ -745,15 +646,11 @@ def test_long_lists_have_a_tangent_in_forward_mode(name, grouped):
 @pytest.mark.parametrize("dynamic", [False, True])
 @pytest.mark.parametrize("options", [{}, {"at": 1}, {"reduction": "sum"}])
 def test_a_compiled_lambdarank_of_an_empty_list_is_0(options, dynamic):
-    torch._dynamo.reset()
-    compiled = torch.compile(
-        partial(pairloss.lambdarank_loss, **options), fullgraph=True, dynamic=dynamic, backend="eager"
-    )
+    loss = partial(pairloss.lambdarank_loss, **options)
     scores = torch.zeros(0, requires_grad=True)
-    loss = compiled(scores, torch.zeros(0, dtype=torch.int64))
-    assert loss == 0
-    assert torch.autograd.grad(loss, scores)[0].shape == (0,)
-    torch._dynamo.reset()
+    value = torch.compile(loss, fullgraph=True, dynamic=dynamic, backend="eager")(scores, scores.detach().long())
+    assert value == 0
+    assert torch.autograd.grad(value, scores)[0].shape == (0,)
 
 
 COLUMNS = {  # a positive, its three negatives, and which of them are real
@@ -834,11 +731,9 @@ def test_infinite_scores_cost_the_same_where_values_cannot_be_read(credit):
     def loss(positive, many, others):
         return function("softmax_loss")(positive, many, **others, **kind, reduction="none")
 
-    scores, others = list(batch.values())[:2], dict(list(batch.items())[2:])
+    scores, others = parted(batch)
     assert_close(torch.func.vmap(loss, -1)(*scores, others), costs)
-    torch._dynamo.reset()
     assert_close(torch.compile(loss, fullgraph=True, backend="eager")(*scores, others), costs)
-    torch._dynamo.reset()
     slopes = torch.func.vmap(torch.func.grad(loss, (0, 1)), -1, -1)(*scores, others)
     assert_close(slopes, (of_positive, of_many))
 
@@ -861,14 +756,13 @@ def test_any_code_below_0_is_missing(dtype, code, shape):
 @pytest.mark.parametrize("shape", [(0,), (0, 3), (3, 0)])
 @pytest.mark.parametrize("name", [*PAIRS, "pointwise_loss"])
 def test_an_empty_batch_with_weights_is_0_with_gradients_of_0(name, reduction, shape):
-    loss = function(name) if name in PAIRS else getattr(pairloss, name)
-    many = name in PAIRS and entry(name).takes_many
+    loss = function(name) if name in PAIRS else pairloss.pointwise_loss
+    many = (4, *shape) if name in MANY else shape
+    batch = {"positive_scores": torch.zeros(shape), "negative_scores": torch.zeros(many), "reduction": reduction}
     for dtype, mask in itertools.product((*FLOATS, torch.int64), (None, torch.ones(shape, dtype=torch.bool))):
-        scores = [torch.zeros(size, requires_grad=True) for size in (shape, (4, *shape) if many else shape)]
-        value = loss(*scores, weights=torch.ones(shape, dtype=dtype), mask=mask, reduction=reduction)
+        value, *gradients = outcome(loss, batch, weights=torch.ones(shape, dtype=dtype), mask=mask)
         assert torch.equal(value, torch.zeros(shape if reduction == "none" else ()))
-        for score, gradient in zip(scores, torch.autograd.grad(value.sum(), scores), strict=True):
-            assert torch.equal(gradient, torch.zeros_like(score))
+        assert all((gradient == 0).all() for gradient in gradients)
 
 
 @pytest.mark.parametrize("part", [2.0**-50, 2.0**-46, 2.0**-43, 2.0**-41])
