@@ -149,38 +149,3 @@ def test_compiles_and_goes_through_grad_on_any_default_device():
     with torch.device("meta"):
         assert torch.equal(pairloss.in_batch_softmax_loss(scores, **options), expected)
         assert pairloss.in_batch_softmax_loss(scores, log_q=log_q).device.type == "cpu"
-
-
-S = torch.zeros(4, 6)
-ERRORS = {
-    "a list": (([[0.0]],), {}, TypeError, "scores must be a torch.Tensor, got list"),
-    "one dimension": ((S[0],), {}, ValueError, r"scores has shape \[6\]; expected \[B, B \+ M\]"),
-    "fewer columns than rows": ((S.T,), {}, ValueError, r"scores has shape \[6, 4\]; expected \[B, B \+ M\]"),
-    "no column": ((S[:0, :0],), {}, ValueError, r"scores has shape \[0, 0\]"),
-    "users of all columns": (
-        (S,), {"users": torch.arange(6)}, ValueError, r"users has shape \[6\] beside scores \[4, 6\]; expected \[4\]",
-    ),
-    "items of the rows": (
-        (S,), {"items": torch.arange(4)}, ValueError, r"items has shape \[4\] beside scores \[4, 6\]; expected \[6\]",
-    ),
-    "float items": ((S,), {"items": S[0]}, TypeError, "items must be integer ids, got torch.float32"),
-    "q for log q": (
-        (S,), {"log_q": torch.full((6,), 0.2)}, ValueError, "log_q goes from 0.2 to 0.2; expected logs of prob",
-    ),
-    "q of 0": ((S,), {"log_q": torch.zeros(6).log()}, ValueError, "log_q goes from -inf to -inf; expected"),
-    "log q per row": ((S,), {"log_q": S[:, 0]}, ValueError, r"log_q has shape \[4\]"),
-    "float mask": ((S,), {"negative_mask": S}, TypeError, "negative_mask must be bool"),
-    "metadata without items": (
-        (S,), {"metadata": {"g": torch.zeros(9)}, "metadata_weights": {"g": 0.5}}, ValueError, "items was None",
-    ),
-    "a temperature of 0": ((S,), {"temperature": 0.0}, ValueError, "temperature was 0.0; expected a finite number ab"),
-    "another reduction": ((S,), {"reduction": "max"}, ValueError, "reduction was 'max'"),
-    "two devices": ((S,), {"users": torch.arange(4, device="meta")}, ValueError, "users is on meta but scores on cpu"),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("wrong", ERRORS)
-def test_wrong_arguments_are_named(wrong):
-    arguments, options, kind, message = ERRORS[wrong]
-    with pytest.raises(kind, match=message):
-        pairloss.in_batch_softmax_loss(*arguments, **options)

@@ -193,13 +193,9 @@ def test_integers_stand_in_the_order_of_floats(dtype):
 
 
 def test_lambdarank_at_the_length_of_the_list_or_beyond_is_that_of_the_list():
-    s, y = torch.randn(2, 9).abs().split(1)
-    s, y = s[0], y[0].round()
-    assert_close(lambdarank_loss(s, y, at=9), lambdarank_loss(s, y))
-    assert_close(lambdarank_loss(s, y, at=2**40), lambdarank_loss(s, y))
-    for at, error in ((0, ValueError), (-1, ValueError), (1.5, TypeError), (True, TypeError)):
-        with pytest.raises(error, match="at "):
-            lambdarank_loss(s, y, at=at)
+    s, y = torch.randn(2, 9).abs()
+    for at in (9, 2**40):
+        assert_close(lambdarank_loss(s, y.round(), at=at), lambdarank_loss(s, y.round()))
 
 
 def test_lambdarank_takes_labels_of_any_size():
@@ -381,43 +377,3 @@ def test_compiled_with_graded_labels_it_serves_lists_of_many_lengths():
         assert_close(compiled(s, y, groups=g), pairwise_hinge_loss(s, y, groups=g))
     assert len(graphs) <= 4
     torch._dynamo.reset()
-
-
-S, Y = torch.zeros(4), torch.arange(4)
-ERRORS = {
-    "scores are a list": (lambda f: f([1.0], Y), TypeError, "scores must be a torch.Tensor, got list"),
-    "scores are integers": (lambda f: f(Y, Y), TypeError, "scores must be floating .* got torch.int64"),
-    "scores [L, 1]": (lambda f: f(S[:, None], Y), ValueError, r"scores has shape \[4, 1\]; expected one dimension"),
-    "labels of other length": (
-        lambda f: f(S, Y[:2]),
-        ValueError,
-        r"labels has shape \[2\] beside scores \[4\]; expected \[4\]",
-    ),
-    "labels below 0": (lambda f: f(S, Y - 1), ValueError, "labels go down to -1; expected none below 0"),
-    "float groups": (lambda f: f(S, Y, groups=S), TypeError, "groups must be integer ids, got torch.float32"),
-    "groups of other length": (lambda f: f(S, Y, groups=Y[:3]), ValueError, r"groups has shape \[3\] beside scores"),
-    "reduction": (
-        lambda f: f(S, Y, reduction="none"),
-        ValueError,
-        "reduction was 'none'; expected one of 'mean', 'sum'",
-    ),
-    "labels elsewhere": (lambda f: f(S, Y.to("meta")), ValueError, "labels is on meta but scores on cpu"),
-}
-
-
-@every_list_loss
-@pytest.mark.parametrize("case", ERRORS)
-def test_error(name, case):
-    call, error, message = ERRORS[case]
-    with pytest.raises(error, match=message):
-        call(getattr(pairloss, name))
-
-
-def test_errors_of_margin_and_sigma():
-    with pytest.raises(ValueError, match="margin was -1; expected a finite number of at least 0"):
-        pairwise_hinge_loss(S, Y, margin=-1)
-    with pytest.raises(TypeError, match="margin must be a float, got Tensor"):
-        pairwise_hinge_loss(S, Y, margin=S)
-    for sigma in (0.0, float("nan"), float("inf")):
-        with pytest.raises(ValueError, match=f"sigma was {sigma}; expected a finite number above 0"):
-            lambdarank_loss(S, Y, sigma=sigma)

@@ -1,5 +1,6 @@
 """The modules compute what their functions compute, and carry their tables along."""
 
+import itertools
 import pickle
 
 import pytest
@@ -12,36 +13,27 @@ from tests.cases import NUM_ITEMS, PAIRS, case, entry, extra, function, module, 
 @pytest.mark.parametrize("name", PAIRS)
 @pytest.mark.parametrize("kind", ["none", "three"])
 def test_equals_the_function(name, kind):
-    arguments, credit = case(name), tables(kind)
+    batch, credit = case(name), tables(kind)
     options = extra(optional(name))
-    scores_and_items = list(arguments.values())
-    for choice in entry(name).choices:
-        for fixed in (
-            *squares(name),
-            *(squared | {"reduction": "sum"} for squared in squares(name)),
-            {"reduction": "none"},
-        ):
-            made = module(name, *credit.values(), **fixed, **choice)
-            expected = function(name)(*scores_and_items, **credit, **fixed, **choice, **options)
-            assert torch.equal(made(*scores_and_items, **options), expected)
+    squared_sums = [squared | {"reduction": "sum"} for squared in squares(name)]
+    for choice, fixed in itertools.product(entry(name).choices, [*squares(name), *squared_sums, {"reduction": "none"}]):
+        made = module(name, *credit.values(), **fixed, **choice)
+        expected = function(name)(**batch, **credit, **fixed, **choice, **options)
+        assert torch.equal(made(*batch.values(), **options), expected)
 
 
 @pytest.mark.parametrize("name", PAIRS)
 def test_tables_are_buffers(name):
-    made = module(name, *tables("three").values())
-    assert made.metadata.keys() == tables("three")["metadata"].keys()
+    metadata, weights = tables("three").values()
+    made = module(name, metadata, weights)
+    assert made.metadata.keys() == metadata.keys()
     assert set(made.state_dict()) == {"table_brand", "table_labels", "table_decade"}
     assert not list(made.parameters())
-    other = module(
-        name,
-        {k: torch.zeros_like(v) for k, v in tables("three")["metadata"].items()},
-        {"brand": 0.3, "labels": 0.5, "decade": 0.2},
-    )
+    other = module(name, {key: torch.zeros_like(table) for key, table in metadata.items()}, weights)
     other.load_state_dict(made.state_dict())
     arguments = list(case(name).values())
     assert torch.equal(other(*arguments), made(*arguments))
-    moved = module(name, *tables("three").values()).to("meta")
-    assert {buffer.device.type for buffer in moved.buffers()} == {"meta"}
+    assert {buffer.device.type for buffer in made.to("meta").buffers()} == {"meta"}
 
 
 @pytest.mark.slow

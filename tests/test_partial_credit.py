@@ -25,14 +25,14 @@ def test_equals_loops_over_sets(many):
     positive = torch.randint(30, (50,), generator=generator)
     negative = torch.randint(30, (7, 50) if many else (50,), generator=generator)
     actual = ideal_difference_from_metadata(positive, negative, metadata, weights)
-    rows = negative if many else negative[None]
-    expected = [
-        [ideal_difference(p, n, metadata, weights) for p, n in zip(positive.tolist(), row, strict=True)]
-        for row in rows.tolist()
-    ]
-    assert actual.shape == negative.shape
-    assert_close(actual, tensor(expected, dtype=torch.float64).reshape(negative.shape).float(), rtol=1e-7, atol=1e-7)
+    assert_close(actual, by_loops(positive, negative, metadata, weights).float(), rtol=1e-7, atol=1e-7)
     assert ((actual >= 0) & (actual <= 1)).all()
+
+
+def by_loops(positive, negative, metadata, weights):
+    ids = (part.flatten().tolist() for part in torch.broadcast_tensors(positive, negative))
+    expected = [ideal_difference(p, n, metadata, weights) for p, n in zip(*ids, strict=True)]
+    return tensor(expected, dtype=torch.float64).reshape(negative.shape)
 
 
 def test_multi_hot_matches_by_what_is_shared():
@@ -71,31 +71,21 @@ def test_any_number_of_kinds_is_rounded_once(kinds, labels):
     if labels:  # between the others, as a dict may have them
         metadata = {"labels": torch.rand(30, 5, generator=generator) < 0.5} | metadata
         weights["labels"] = 0.3
-    positive, negative = torch.randint(30, (2, 400), generator=generator)
-    expected = [
-        ideal_difference(p, n, metadata, weights) for p, n in zip(positive.tolist(), negative.tolist(), strict=True)
-    ]
-    expected = tensor(expected, dtype=torch.float64)
+    items = torch.randint(30, (2, 400), generator=generator)
+    expected = by_loops(*items, metadata, weights)
     assert len(expected.unique()) >= min(kinds + 2, 10)  # few matches, many, and the same item
-    d = ideal_difference_from_metadata(positive, negative, metadata, weights)
+    d = ideal_difference_from_metadata(*items, metadata, weights)
     # Once: no further from the exact sum than the nearest float32, but for the last digit of a float64.
     assert ((d.double() - expected).abs() <= (expected.float().double() - expected).abs() + 1e-15).all()
 
 
 def test_vmap_over_either_side_alone():
-    table, weight = {"genre": torch.arange(6) % 2}, {"genre": 0.5}
-    both = torch.stack([ITEMS, ITEMS.roll(2)])
-    for place in (0, 1):
-        sides = [ITEMS.roll(1), ITEMS.roll(1)]
-        sides[place] = both
-        actual = torch.func.vmap(
-            lambda p, n: ideal_difference_from_metadata(p, n, table, weight),
-            (0, None) if place == 0 else (None, 0),
-        )(*sides)
-        for row in (0, 1):
-            pair = [ITEMS.roll(1), ITEMS.roll(1)]
-            pair[place] = both[row]
-            assert torch.equal(actual[row], ideal_difference_from_metadata(*pair, table, weight))
+    credit = {"genre": torch.arange(6) % 2}, {"genre": 0.5}
+    both, one = torch.stack([ITEMS, ITEMS.roll(2)]), ITEMS.roll(1)
+    for sides, dims in (((both, one), (0, None)), ((one, both), (None, 0))):
+        actual = torch.func.vmap(lambda p, n: ideal_difference_from_metadata(p, n, *credit), dims)(*sides)
+        pairs = zip(*torch.broadcast_tensors(*sides), strict=True)
+        assert torch.equal(actual, torch.stack([ideal_difference_from_metadata(*pair, *credit) for pair in pairs]))
 
 
 @pytest.mark.parametrize("dtype", [torch.int8, torch.int64, torch.float32])
@@ -132,14 +122,11 @@ def test_weights_of_float32_may_sum_to_a_little_more_than_1():
 def test_any_shape_on_either_side(shape):
     generator = torch.Generator().manual_seed(0)
     positive = torch.randint(6, shape, generator=generator)
-    table, weight = {"genre": ITEMS % 2, "labels": torch.eye(6)[:, :3]}, {"genre": 0.5, "labels": 0.25}
+    credit = {"genre": ITEMS % 2, "labels": torch.eye(6)[:, :3]}, {"genre": 0.5, "labels": 0.25}
     for negative in (torch.randint(6, shape, generator=generator), torch.randint(6, (5, *shape), generator=generator)):
-        flat = [ids.reshape(-1).tolist() for ids in torch.broadcast_tensors(positive, negative)]
-        expected = [ideal_difference(p, n, table, weight) for p, n in zip(*flat, strict=True)]
-        same_shape = positive.expand(negative.shape)
-        for left in (positive, same_shape):
-            d = ideal_difference_from_metadata(left, negative, table, weight)
-            assert_close(d, tensor(expected, dtype=torch.float64).float().reshape(negative.shape))
+        for left in (positive, positive.expand(negative.shape)):
+            d = ideal_difference_from_metadata(left, negative, *credit)
+            assert_close(d, by_loops(positive, negative, *credit).float())
 
 
 def test_no_metadata_is_no_credit():

@@ -20,13 +20,14 @@ FLOATS = [torch.float16, torch.bfloat16, torch.float32, torch.float64]
 
 @pytest.mark.parametrize("dtype", [*WHOLE, *FLOATS])
 def test_values_for_every_dtype_of_observed_ratings(dtype):
-    y = tensor([1, 0, 0, 1]).to(dtype)
-    r = tensor(R, dtype=torch.float64)
     ys = [1, 0, 0, 1]
-    logistic = [-math.log(sigmoid(v if o else -v)) for o, v in zip(ys, R, strict=True)]
-    assert_close(logistic_loss(y, r).item(), sum(logistic) / 4)
-    assert_close(poisson_loss(y, r).item(), sum(v - o * math.log(v) for o, v in zip(ys, R, strict=True)) / 4)
-    assert_close(regression_loss(y, r).item(), sum((o - v) ** 2 for o, v in zip(ys, R, strict=True)) / 4)
+    y, r = tensor(ys).to(dtype), tensor(R, dtype=torch.float64)
+    for loss, term in (
+        (logistic_loss, lambda o, v: -math.log(sigmoid(v if o else -v))),
+        (poisson_loss, lambda o, v: v - o * math.log(v)),
+        (regression_loss, lambda o, v: (o - v) ** 2),
+    ):
+        assert_close(loss(y, r).item(), sum(map(term, ys, R)) / 4)
 
 
 @pytest.mark.parametrize("dtype", [torch.int8, torch.int64, torch.float16, torch.float64])
