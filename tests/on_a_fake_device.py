@@ -29,6 +29,7 @@ from tests.cases import (
     module,
     optional,
     squares,
+    subsets,
     tables,
 )
 
@@ -72,10 +73,6 @@ def check(result, shape, dtype=None):
     assert result.device.type == DEVICE
     assert result.shape == shape
     assert dtype is None or result.dtype == dtype
-
-
-def subsets(names):
-    return [chosen for n in range(len(names) + 1) for chosen in itertools.combinations(names, n)]
 
 
 @pytest.mark.parametrize("name", PAIRS)

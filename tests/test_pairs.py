@@ -399,37 +399,24 @@ def test_one_row_of_negatives_is_one_negative(name, kind):
     )
 
 
+EXPORTS = [(name, "batch", 4) for name in STANDARD]  # one negative has no K
+EXPORTS += itertools.product(MANY, ["batch", "both", "negatives"], [4, 3])
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("name", PAIRS)
-@pytest.mark.parametrize("free", ["batch", "both", "negatives"])
-@pytest.mark.parametrize("k", [4, 3])
+@pytest.mark.parametrize(("name", "free", "k"), EXPORTS)
 def test_exports_with_free_sizes(name, free, k):
     """Also where K and B happen to be equal in the example: nothing may take that for a rule."""
-    if not entry(name).takes_many and (free != "batch" or k == 3):
-        pytest.skip("one negative has no K")
-
-    class Step(torch.nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.loss = module(name)
-
-        def forward(self, positive, negative):
-            return self.loss(positive, negative)
-
-    batch_size = torch.export.Dim("batch_size", min=2, max=1000)
-    negatives = torch.export.Dim("negatives", min=2, max=NUM_ITEMS)
-    b, rows = (batch_size if free != "negatives" else None), (negatives if free != "batch" else None)
-    sizes = {"positive": {0: b}, "negative": {0: rows, 1: b} if entry(name).takes_many else {0: b}}
-    example = case(name, k=k, b=4)
-    exported = torch.export.export(
-        Step(), (example["positive_scores"], example["negative_scores"]), dynamic_shapes=sizes
-    )
+    b = torch.export.Dim("batch_size", min=2, max=1000) if free != "negatives" else None
+    rows = torch.export.Dim("negatives", min=2, max=NUM_ITEMS) if free != "batch" else None
+    sizes = {0: b}, {0: rows, 1: b} if name in MANY else {0: b}
+    example = tuple(parted(case(name, k=k, b=4))[0])
+    exported = torch.export.export(module(name), example, dynamic_shapes=sizes).module()
     for other_k, other_b in ((7, 4), (4, 7), (5, 5), (k, 4)):
         if (free == "batch" and other_k != k) or (free == "negatives" and other_b != 4):
             continue
-        batch = case(name, k=other_k, b=other_b)
-        scores = batch["positive_scores"], batch["negative_scores"]
-        assert_close(exported.module()(*scores), module(name)(*scores))
+        scores, _ = parted(case(name, k=other_k, b=other_b))
+        assert_close(exported(*scores), module(name)(*scores))
 
 
 # --- what does not count may be anything ------------------------------------------------------------------

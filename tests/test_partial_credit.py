@@ -1,5 +1,7 @@
 """The ideal difference of pairs, against sets and loops."""
 
+import math
+
 import numpy
 import pytest
 import torch
@@ -7,6 +9,7 @@ from torch import tensor
 from torch.testing import assert_close
 
 from pairloss import ideal_difference_from_metadata
+from pairloss.tensors import FLOATS
 from tests.oracles import ideal_difference
 
 ITEMS = torch.arange(6)
@@ -88,18 +91,18 @@ def test_vmap_over_either_side_alone():
         assert torch.equal(actual, torch.stack([ideal_difference_from_metadata(*pair, *credit) for pair in pairs]))
 
 
-@pytest.mark.parametrize("dtype", [torch.int8, torch.int64, torch.float32])
-def test_a_code_below_0_is_missing_and_matches_nothing(dtype):
-    brand = tensor([-1, -1, -2, 0, 0, 1]).to(dtype)
-    for table in (brand, brand[:, None]):
-        d = ideal_difference_from_metadata(
-            ITEMS[:, None].expand(6, 6), ITEMS.expand(6, 6), {"brand": table}, {"brand": 0.25}
-        )
-        expected = torch.ones(6, 6).fill_diagonal_(0)  # an item beside itself is a full match by its id
-        expected[3, 4] = expected[4, 3] = 0.75
-        assert torch.equal(d, expected)
-    nan = tensor([float("nan"), float("nan"), 1.0])
-    assert ideal_difference_from_metadata(tensor([0]), tensor([1]), {"brand": nan}, {"brand": 0.25}) == 1
+BELOW_0 = [(dtype, code) for dtype in FLOATS for code in (-0.5, -0.25, -0.99, -1e-3, -1e-6, -1.5, -1, math.nan)]
+
+
+@pytest.mark.parametrize(("dtype", "code"), [(torch.int8, -1), (torch.int64, -1), *BELOW_0])
+def test_any_code_below_0_is_missing_and_matches_nothing(dtype, code):
+    codes = tensor([code, code, 2 * code, 0, 0, 0.5 if dtype in FLOATS else 1]).to(dtype)
+    expected = torch.ones(6, 6).fill_diagonal_(0)  # an item beside itself is a full match by its id
+    expected[3, 4] = expected[4, 3] = 0.75
+    signed = codes * tensor([1, 1, 1, -1, -1, 1])  # −0 is 0
+    for table in (codes, codes[:, None], signed, codes.where(ITEMS != 3, signed)):
+        items = ITEMS[:, None].expand(6, 6), ITEMS.expand(6, 6)
+        assert torch.equal(ideal_difference_from_metadata(*items, {"brand": table}, {"brand": 0.25}), expected)
 
 
 @pytest.mark.parametrize("dtype", [torch.bool, torch.uint8, torch.uint16, torch.uint32, torch.uint64])
