@@ -4,6 +4,7 @@ Add a loss here, and every test that fits its kind runs for it.
 """
 
 import itertools
+import warnings
 from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
@@ -211,6 +212,13 @@ def outcome(loss, batch, **options):
 def same(ours, theirs):
     """Whether two outcomes are equal to the last digit."""
     return all(torch.equal(*pair) for pair in zip(ours, theirs, strict=True))
+
+
+def quietly(make):
+    """What ``make`` gives, without its warnings."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch calls its compressed layouts a beta
+        return make()
 
 
 def subsets(names):

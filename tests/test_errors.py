@@ -2,7 +2,6 @@
 
 import math
 import re
-import warnings
 
 import numpy
 import pytest
@@ -10,9 +9,9 @@ import torch
 from torch import tensor
 
 import pairloss
-from pairloss import pair_loss, terms
+from pairloss import choose_first_violation, choose_hardest, choose_semi_hard, pair_loss, terms
 from pairloss.tensors import INTEGERS
-from tests.cases import COLLIES, LISTS, PAIRS, entry, itself, negatives_of
+from tests.cases import COLLIES, LISTS, PAIRS, entry, itself, negatives_of, quietly
 
 P, MANY, TABLE = torch.zeros(4), torch.zeros(3, 4), torch.zeros(4, 6)
 ITEMS, MANY_ITEMS, ROWS = torch.arange(4), torch.arange(12).reshape(3, 4), torch.zeros(4, dtype=torch.int64)
@@ -36,7 +35,7 @@ def credit(metadata=GENRE, metadata_weights=WEIGHT, items=ITEMS, negative_items=
     return pairloss.ideal_difference_from_metadata(items, negative_items, metadata, metadata_weights)
 
 
-def choosing(negatives, choose=pairloss.choose_hardest, **options):
+def choosing(negatives, choose=choose_hardest, **options):
     return pair_loss(terms.hinge, P, negatives, choose=choose, **options)
 
 
@@ -66,12 +65,6 @@ def nested(layout=torch.jagged):
 
 def masked():
     return torch.masked.MaskedTensor(P, P == 0)
-
-
-def quietly(make):
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch calls its compressed layouts a beta
-        return make()
 
 
 # In a message … stands for any words.
@@ -142,7 +135,7 @@ TYPES = [
     (lambda: of_choice([0] * 4), "choose returned list; expected a torch.Tensor of rows"),
     (lambda: of_choice(None), "choose returned NoneType; expected a torch.Tensor of rows"),
     (
-        lambda: of_choice(pairloss.choose_first_violation(MANY)),
+        lambda: of_choice(choose_first_violation(MANY)),
         "choose returned tuple; expected a torch.Tensor of rows",
     ),
     (lambda: of_choice(P), "choose returned torch.float32; expected integer rows"),
@@ -150,9 +143,9 @@ TYPES = [
     # choosing and sampling
     (lambda: pairloss.take_negatives(MANY, P), "index must be integer ids"),
     (lambda: pairloss.take_negatives([P], ITEMS), "rows must be a torch.Tensor, got list"),
-    (lambda: pairloss.choose_hardest(MANY, batch_first="False"), "batch_first must be a bool, got str"),
-    (lambda: pairloss.choose_semi_hard(P[:3], MANY, batch_first="False"), "batch_first must be a bool, got str"),
-    (lambda: pairloss.choose_first_violation(MANY, batch_first="False"), "batch_first must be a bool, got str"),
+    (lambda: choose_hardest(MANY, batch_first="False"), "batch_first must be a bool, got str"),
+    (lambda: choose_semi_hard(P[:3], MANY, batch_first="False"), "batch_first must be a bool, got str"),
+    (lambda: choose_first_violation(MANY, batch_first="False"), "batch_first must be a bool, got str"),
     (lambda: pairloss.take_negatives(MANY, ROWS[:3], batch_first="False"), "batch_first must be a bool, got str"),
     (
         lambda: pairloss.ideal_difference_from_metadata(ROWS[:3], MANY_ITEMS, {}, {}, batch_first="False"),
@@ -190,6 +183,9 @@ TYPES = [
     (lambda: interactions(items=torch.zeros(4)), "items must be integer ids, got torch.float32"),
     (lambda: interactions(num_items=2.0), "num_items must be an int, got float"),
     (lambda: interactions(titles=5), "titles must be a list, got int"),
+    (lambda: interactions(titles={}), "titles must be a list, got dict"),
+    (lambda: interactions(user_names={}), "user_names must be a list, got dict"),
+    (lambda: interactions(item_names={}), "item_names must be a list, got dict"),
     (lambda: interactions(genre_names=5), "genre_names must be a list, got int"),
     (lambda: interactions(genres=torch.ones(4, 5).bool(), genre_names=5), "genre_names must be a list, got int"),
     (lambda: interactions(genres=torch.zeros(4, 2)), "genres must be bool"),
@@ -342,18 +338,12 @@ VALUES = [
         "negative_items has shape [4] beside positive_scores [4]; expected [K, 4]",
     ),
     # one negative each, where K are expected
-    (lambda: choosing(P), "negatives has shape [4] beside positive_scores [4]; expected [K, 4]"),
-    (
-        lambda: choosing(P, choose=pairloss.choose_semi_hard),
-        "negatives has shape [4] beside positive_scores [4]; expected [K, 4]",
-    ),
-    (
-        lambda: choosing(P, choose=pairloss.choose_first_violation),
-        "negatives has shape [4] beside positive_scores [4]; expected [K, 4]",
-    ),
-    (
-        lambda: choosing(P, choose=lambda scores: ROWS),
-        "negatives has shape [4] beside positive_scores [4]; expected [K, 4]",
+    *(
+        (
+            lambda choose=choose: choosing(P, choose),
+            "negatives has shape [4] beside positive_scores [4]; expected [K, 4]",
+        )
+        for choose in (choose_hardest, choose_semi_hard, choose_first_violation, lambda scores: ROWS)
     ),
     (
         lambda: pair_loss(terms.hinge, P, P, negative_mask=P.bool()),
@@ -375,18 +365,18 @@ VALUES = [
     (lambda: of_choice(ROWS - 1), "choose returned rows from -1 to -1; expected 0 to 2"),
     (lambda: of_choice(ROWS.to("meta")), "choose returned is on meta but …on cpu"),
     # choosing and sampling
-    (lambda: pairloss.choose_hardest(MANY[:0]), "many_negative_scores has shape [0, 4]; expected [K, B]"),
+    (lambda: choose_hardest(MANY[:0]), "many_negative_scores has shape [0, 4]; expected [K, B]"),
     (
-        lambda: pairloss.choose_hardest(MANY, MANY.T.bool()),
+        lambda: choose_hardest(MANY, MANY.T.bool()),
         "negative_mask has shape [4, 3] beside many_negative_scores [3, 4]",
     ),
     (
-        lambda: pairloss.choose_semi_hard(P[:3], torch.zeros(3, 2)),
+        lambda: choose_semi_hard(P[:3], torch.zeros(3, 2)),
         "many_negative_scores has shape [3, 2] beside positive_scores [3]",
     ),
-    (lambda: pairloss.choose_first_violation(tensor(1.0)), "margins has shape []; expected [K, B]"),
+    (lambda: choose_first_violation(tensor(1.0)), "margins has shape []; expected [K, B]"),
     (
-        lambda: pairloss.choose_first_violation(MANY, MANY.T.bool()),
+        lambda: choose_first_violation(MANY, MANY.T.bool()),
         "negative_mask has shape [4, 3] beside margins [3, 4]",
     ),
     (lambda: pairloss.take_negatives(MANY, ITEMS[:3]), "index has shape [3] beside rows [3, 4]; expected [4]"),
@@ -430,6 +420,11 @@ VALUES = [
         "negative_mask has shape [3] beside positive_scores [3]; expected [K, 3]",
     ),
     (lambda: pairloss.total_weight(P[:3], weights=tensor([1.0, -1.0, 1.0])), "weights must be ≥ 0; the smallest is -1"),
+    (lambda: pairloss.logistic_loss(P + 5, P), "observed_ratings holds 5; expected only -1, 0, 1"),
+    (lambda: pairloss.logistic_loss((P + 255).byte(), P), "observed_ratings holds 255; expected only -1, 0, 1"),
+    (lambda: pairloss.poisson_loss(P - 2, P + 1), "observed_ratings must be ≥ 0; the smallest is -2"),
+    (lambda: pairloss.poisson_loss(P, P), "predicted_ratings go down to 0; expected all above 0: give exp"),
+    (lambda: pairloss.poisson_loss(P, P - 0.5), "predicted_ratings go down to -0.5; expected all above 0: give exp"),
     # negatives of the batch
     (lambda: in_batch(TABLE[0]), "scores has shape [6]; expected [B, B + M]"),
     (lambda: in_batch(TABLE.T), "scores has shape [6, 4]; expected [B, B + M]"),
@@ -450,6 +445,8 @@ VALUES = [
     (lambda: interactions(num_users=1), "users holds ids from 0 to 1; expected 0 to 0"),
     (lambda: interactions(items=ITEMS - 1), "items holds ids from -1 to 2; expected 0 to 3"),
     (lambda: interactions(titles=["one"]), "titles has 1 entries; expected 4, one per item"),
+    (lambda: interactions(item_names=["one"]), "item_names has 1 entries; expected 4, one per item"),
+    (lambda: interactions(user_names=["one"]), "user_names has 1 entries; expected 2, one per user"),
     (lambda: interactions(genres=torch.zeros(4, 2).bool()), "genres has shape [4, 2] …expected [4, 0]"),
     (lambda: interactions(utilities=torch.zeros(4, 2)), "utilities has shape [4, 2] …expected [2, 4]"),
     (lambda: interactions(times=ROWS[:3]), "times has shape [3] beside items [4]; expected [4]"),

@@ -134,11 +134,3 @@ def test_what_is_wrong_with_a_split_is_said():
     ):
         with pytest.raises(error, match=message):
             data.split(**words)
-
-
-def test_names_fit_their_tables():
-    for name, number in (("user_names", 2), ("item_names", 3), ("titles", 3)):
-        with pytest.raises(ValueError, match=f"{name} has 1 entries; expected {number}"):
-            Interactions(tensor([0]), tensor([0]), 2, 3, **{name: ["one"]})
-        with pytest.raises(TypeError, match=f"{name} must be a list, got dict"):
-            Interactions(tensor([0]), tensor([0]), 2, 3, **{name: {}})

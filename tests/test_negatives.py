@@ -1,6 +1,5 @@
 """The functions that choose and sample negatives, against loops."""
 
-import warnings
 from fractions import Fraction
 from functools import partial
 
@@ -18,6 +17,7 @@ from pairloss import (
     take_negatives,
 )
 from pairloss.tensors import INTEGERS
+from tests.cases import quietly
 
 
 def draw(seed, k, b):
@@ -137,20 +137,23 @@ def interactions(seed, users=7, items=9):
 
 
 @pytest.mark.parametrize("shape", [(), (4,), (2, 3), (2, 1, 3)])
-def test_choices_take_any_shape_column_by_column(shape):
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("first", [False, True])
+def test_choices_take_any_shape_column_by_column(shape, masked, first):
+    """Also where the batch comes first."""
     scores, mask = draw(0, 7, torch.Size(shape).numel())
+    mask = mask if masked else None
     positive = scores[0] / 2 + 0.25
-    for real in (None, mask):
-        flat, shaped = (
-            [choose_hardest(many, others), choose_semi_hard(p, many, others), *choose_first_violation(many, others)]
-            for p, many, others in (
-                (positive, scores, real),
-                (positive.reshape(shape), scores.reshape(7, *shape), real if real is None else real.reshape(7, *shape)),
-            )
-        )
-        assert all(torch.equal(ours, theirs.reshape(shape)) for ours, theirs in zip(shaped, flat, strict=True))
-    scores = scores.reshape(7, *shape)
-    assert torch.equal(take_negatives(scores, choose_hardest(scores)), scores.amax(0))
+    expected = [choose_hardest(scores, mask), choose_semi_hard(positive, scores, mask)]
+    expected += choose_first_violation(scores, mask)
+    many, real = (part if part is None else part.reshape(7, *shape) for part in (scores, mask))
+    many, real = (part.movedim(0, -1) if first and part is not None else part for part in (many, real))
+    found = [choose_hardest(many, real, batch_first=first)]
+    found += [choose_semi_hard(positive.reshape(shape), many, real, batch_first=first)]
+    found += choose_first_violation(many, real, batch_first=first)
+    assert all(torch.equal(ours, theirs.reshape(shape)) for ours, theirs in zip(found, expected, strict=True))
+    taken = take_negatives(many, found[0], batch_first=first)
+    assert masked or torch.equal(taken, many.amax(-1 if first else 0))
 
 
 def test_taking_the_chosen_negatives_equals_a_loop_with_gradients():
@@ -169,10 +172,8 @@ def as_csr(dense):
     rows[0] = rows[0] + rows[0][:1]
     ends = torch.tensor([0, *(len(row) for row in rows)]).cumsum(0)
     columns = torch.tensor([column for row in rows for column in row])
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch calls its compressed layouts a beta
-        parts = ends.int(), columns.int(), torch.ones(len(columns))
-        return torch.sparse_csr_tensor(*parts, size=dense.shape, check_invariants=False)
+    parts = ends.int(), columns.int(), torch.ones(len(columns))
+    return quietly(lambda: torch.sparse_csr_tensor(*parts, size=dense.shape, check_invariants=False))
 
 
 @pytest.mark.parametrize("form", ["bool", "float", "sparse", "uncoalesced", "csr", "interactions"])

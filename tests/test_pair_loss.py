@@ -385,25 +385,14 @@ def test_a_sequence_of_tensors_is_the_same_whichever_comes_first(name):
 
 
 @every_shape
-@pytest.mark.parametrize("masked", [False, True])
-def test_choosing_and_taking_with_the_batch_first(shape, masked):
+def test_taking_with_the_batch_first(shape):
     batch = case("warp_loss")
-    p, many, real = batch["positive_scores"], batch["negative_scores"], extra(["negative_mask"])["negative_mask"]
-    turned = turn({"positive_scores": p, "negative_scores": many, "negative_mask": real}, shape)
-    mask, turned_mask = (real, turned["negative_mask"]) if masked else (None, None)
-    ours = [
-        choose_hardest(turned["negative_scores"], turned_mask, batch_first=True),
-        choose_semi_hard(turned["positive_scores"], turned["negative_scores"], turned_mask, batch_first=True),
-        *choose_first_violation(turned["negative_scores"], turned_mask, batch_first=True),
-    ]
-    theirs = [choose_hardest(many, mask), choose_semi_hard(p, many, mask), *choose_first_violation(many, mask)]
-    for index, expected in zip(ours, theirs, strict=True):
-        assert torch.equal(index, expected.reshape(shape))
-    for rows in (many, batch["negative_items"], real):
+    chosen = choose_hardest(batch["negative_scores"])
+    for rows in (batch["negative_scores"], batch["negative_items"], extra(["negative_mask"])["negative_mask"]):
         first = rows.reshape(5, *shape).movedim(0, -1)
-        taken = pairloss.take_negatives(first, ours[0], batch_first=True)
-        assert torch.equal(taken, pairloss.take_negatives(rows, theirs[0]).reshape(shape))
-        assert torch.equal(taken, first.gather(-1, ours[0].unsqueeze(-1)).squeeze(-1))
+        taken = pairloss.take_negatives(first, chosen.reshape(shape), batch_first=True)
+        assert torch.equal(taken, pairloss.take_negatives(rows, chosen).reshape(shape))
+        assert torch.equal(taken, first.gather(-1, chosen.reshape(*shape, 1)).squeeze(-1))
 
 
 @every_shape
