@@ -34,6 +34,14 @@ settings.register_profile("mutants", settings.get_profile("pairloss"), phases=[P
 settings.load_profile("pairloss")
 
 
+def torchrun(script, *arguments):
+    """``examples/<script>`` in two processes of this machine, without a GPU."""
+    several = "torch.distributed.run --standalone --local-addr 127.0.0.1 --nproc-per-node 2".split()
+    call = [sys.executable, "-m", *several, str(ROOT / "examples" / script), *map(str, arguments)]
+    here = {"GLOO_SOCKET_IFNAME": "lo", "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": str(ROOT)}
+    return subprocess.Popen(call, env=os.environ | here, stdout=subprocess.PIPE, text=True)
+
+
 @pytest.fixture
 def one_thread():
     """Rows of the long tasks were made on one thread, and come out again to the digit only there."""

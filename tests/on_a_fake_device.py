@@ -28,6 +28,7 @@ from tests.cases import (
     function,
     module,
     optional,
+    parted,
     squares,
     subsets,
     tables,
@@ -98,16 +99,13 @@ def test_modules(name):
 @pytest.mark.parametrize("kind", ["none", "three"])
 def test_scoring_twice(name, kind):
     users, items = there(embeddings()[0])
-    ids, options = there(case(name)), there(tables(kind) | extra(optional(name)))
+    _, options = parted(there(case(name) | tables(kind) | extra(optional(name))))
+
+    def score(ids):
+        return (users * items[ids]).sum(-1)
+
     for choice in entry(name).choices:
-        loss = function(name)(
-            (users * items[ids["positive_items"]]).sum(-1),
-            lambda ids: (users * items[ids]).sum(-1),
-            ids["positive_items"],
-            ids["negative_items"],
-            **options,
-            **choice,
-        )
+        loss = function(name)(score(options["positive_items"]), score, **options, **choice)
         for vectors, gradient in zip((users, items), torch.autograd.grad(loss, (users, items)), strict=True):
             check(gradient, vectors.shape)
 
@@ -124,13 +122,9 @@ def test_losses_on_lists(name, labels):
         check(torch.autograd.grad(loss, scores)[0], (20,), torch.float32)
         if name == "lambdarank_loss":  # it learns how large the groups are, as its docstring says
             with pytest.raises((DataDependentOutputException, DynamicOutputShapeException)):
-                lambdarank(scores, labels, groups)
+                getattr(pairloss, name)(scores, labels, groups=groups)
         else:
             check(getattr(pairloss, name)(scores, labels, groups=groups, **options), ())
-
-
-def lambdarank(scores, labels, groups):
-    return pairloss.lambdarank_loss(scores, labels, groups=groups)
 
 
 def test_the_other_losses():

@@ -168,6 +168,7 @@ def test_the_world_does_not_depend_on_the_default_dtype_or_device(dtype):
         ({"num_users": 0}, ValueError, "num_users was 0; expected at least 1"),
         ({"num_items": 11}, ValueError, "num_items was 11; expected at least 12"),
         ({"seed": True}, TypeError, "seed must be an int, got bool"),
+        ({"seed": 2**63}, ValueError, "seed was 9223372036854775808; expected at least 0 and at most 92233"),
         ({"seed": 2**64}, ValueError, "seed was 18446744073709551616; expected at least 0 and at most"),
         ({"skew": True}, TypeError, "skew must be a float, got bool"),
         ({"skew": math.inf}, ValueError, "skew was inf; expected a finite number of at least 0 and at most 100"),
@@ -197,8 +198,6 @@ def test_titles_start_alike_and_number_their_sequels():
 
 def test_the_largest_seed_is_a_seed():
     assert datasets.generate(2**63 - 1, num_users=1, num_items=12).num_users == 1
-    with pytest.raises(ValueError, match=r"seed was 9223372036854775808; expected at least 0 and at most 92233"):
-        datasets.generate(2**63, num_users=1, num_items=12)
 
 
 # --- published sets ---------------------------------------------------------------------------------------------

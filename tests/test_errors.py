@@ -604,24 +604,14 @@ def test_ids_of_every_integer_dtype(dtype):
     assert credit(many_rows, {"a": 0.5, "b": 0.5 + 4e-16}, items, others).tolist() == [0.0] * 4
 
 
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        {"num_items": 0},
-        {"mask": P},
-        {"weights": MANY},
-        {"negative_mask": MANY},
-        {"squared": 1},
-        {"reduction": "max"},
-        {"rank_weight": "linear"},
-        {"metadata": GENRE},
-        {"items": P},
-    ],
-    ids=lambda wrong: next(iter(wrong)),
-)
-def test_nothing_is_scored_before_all_arguments_are_checked(wrong):
+WRONG = {"num_items": 0, "mask": P, "weights": MANY, "negative_mask": MANY, "squared": 1, "reduction": "max"}
+WRONG |= {"rank_weight": "linear", "metadata": GENRE, "items": P}
+
+
+@pytest.mark.parametrize("argument", WRONG)
+def test_nothing_is_scored_before_all_arguments_are_checked(argument):
     with pytest.raises((TypeError, ValueError)):
-        warp(many=never, **wrong)
+        warp(many=never, **{argument: WRONG[argument]})
 
 
 @pytest.mark.parametrize("wrong", [{"term": "hinge"}, {"choose": "hardest"}, {"mask": P}, {"squared": 1}])

@@ -9,6 +9,7 @@ from torch.testing import assert_close
 
 import pairloss
 from tests.cases import NUM_ITEMS, extra, tables
+from tests.oracles import softmax
 
 USERS, ITEMS = tensor([3, 5, 3, 8, 5, 9]), tensor([7, 1, 4, 7, 1, 2, 4, 30, 1, 12, 7])  # 5 more negatives
 
@@ -27,14 +28,14 @@ def loop(scores, users=None, items=None, log_q=None, negative_mask=None, tempera
     items = range(columns) if items is None else items.tolist()
     have = {(users[row], items[row]) for row in range(size)}
     losses = []
-    for row in range(size):
-        total = 0.0
+    for row, of_user in enumerate(scores.tolist()):
+        negatives = []
         for column in range(columns):
             real = negative_mask is None or bool(negative_mask[row, column])
             if real and (users[row], items[column]) not in have:
-                drawn = 1.0 if log_q is None else (columns - 1) * math.exp(log_q[column])
-                total += math.exp(float(scores[row, column]) / temperature) / drawn
-        losses.append(math.log(1 + total / math.exp(float(scores[row, row]) / temperature)) if total else None)
+                draws = 0.0 if log_q is None else math.log(columns - 1) + float(log_q[column])
+                negatives.append(of_user[column] - temperature * draws)
+        losses.append(softmax(of_user[row], negatives, [1.0] * len(negatives), temperature) if negatives else None)
     return losses
 
 

@@ -112,22 +112,6 @@ def test_semi_hard_agrees_with_pytorch_metric_learning_on_what_is_semi_hard():
     assert similar[0, chosen] == similar[0, theirs].max()
 
 
-def test_in_batch_negatives_need_no_function_of_their_own():
-    """Scores U·Vᵀ: the other positives of the batch are the negatives, the accidental positives masked."""
-    generator = torch.Generator().manual_seed(0)
-    users, items = torch.randn(6, 3, generator=generator), torch.randn(6, 3, generator=generator)
-    user_ids, item_ids = tensor([0, 0, 1, 2, 3, 3]), tensor([4, 5, 4, 6, 5, 7])
-    known = torch.zeros(4, 8, dtype=torch.bool).index_put((user_ids, item_ids), tensor(True))
-    scores = items @ users.T  # [K, B] with K = B: row k is the item of pair k, column b the user of pair b
-    real = ~known[user_ids, item_ids.unsqueeze(1)]
-    loss = adaptive_hinge_loss(scores.diagonal(), scores, negative_mask=real, reduction="none")
-    for b in range(6):
-        candidates = [k for k in range(6) if not known[user_ids[b], item_ids[k]]]
-        hardest = max(float(scores[k, b]) for k in candidates)
-        term = max(0.0, 1 - float(scores[b, b]) + hardest)
-        assert loss[b].item() == pytest.approx(term + term**2, rel=1e-5)
-
-
 def interactions(seed, users=7, items=9):
     """Dense interactions in which user 2 has none and user 3 all but one."""
     dense = torch.rand(users, items, generator=torch.Generator().manual_seed(seed)) < 0.4

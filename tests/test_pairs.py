@@ -77,7 +77,7 @@ def test_published_partial_credit():
 def test_equals_plain_loops(name, kind, reduction):
     for which, choice, squared in itertools.product(subsets(optional(name)), entry(name).choices, squares(name)):
         options = choice | squared | {"reduction": reduction}
-        for size in ({"k": 5, "b": 9}, {"k": 1, "b": 1}):
+        for size in ({"k": 5, "b": 9}, {"k": 4, "b": 4}, {"k": 1, "b": 1}):
             batch = case(name, **size) | tables(kind) | extra(which, **size)
             expected = tensor(oracle(name, **batch, **options), dtype=torch.float64)
             actual = function(name)(**batch, **options)
@@ -649,26 +649,18 @@ def test_compiled_equals_eager():
     assert_close(torch.autograd.grad(compiled.sum(), inputs[:3]), expected)
 
 
-def test_autocast_changes_nothing():
+def test_autocast_and_transforms_change_nothing():
     inputs = everything_inputs()
+    expected = everything(*inputs)
     with torch.autocast("cpu", torch.bfloat16):
-        inside = everything(*inputs)
-    assert torch.equal(inside, everything(*inputs))
-
-
-def test_functional_gradient_equals_autograd():
-    inputs = everything_inputs()
+        assert torch.equal(everything(*inputs), expected)
+    several = [torch.stack([value, value.roll(1, -1)]) for value in inputs]
+    each = torch.stack([everything(*(value[i] for value in several)) for i in (0, 1)])
+    assert_close(torch.func.vmap(everything)(*several), each)
     transformed = torch.func.grad(lambda *scores: everything(*scores, *inputs[3:]).sum(), argnums=(0, 1, 2))
     actual = transformed(*inputs[:3])
     scores = [score.requires_grad_() for score in inputs[:3]]
     assert_close(actual, torch.autograd.grad(everything(*inputs).sum(), scores))
-
-
-def test_vmap_over_scores_items_masks_and_weights():
-    inputs = everything_inputs()
-    several = [torch.stack([value, value.roll(1, -1)]) for value in inputs]
-    actual = torch.func.vmap(everything)(*several)
-    assert_close(actual, torch.stack([everything(*(value[i] for value in several)) for i in (0, 1)]))
 
 
 @pytest.mark.parametrize("name", PAIRS)
@@ -815,8 +807,7 @@ def test_scoring_twice_under_autocast_has_gradients_whatever_was_cast_first(name
             loss = function(name)(ids["positive_scores"].float(), negatives, None, ids["negative_items"])
         outcomes.append([loss, *torch.autograd.grad(loss, list(layer.parameters()))])
     assert outcomes[0][1].abs().sum() > 0
-    for direct, again in zip(*outcomes, strict=True):
-        assert_close(again, direct, rtol=1e-2, atol=1e-2)
+    assert_close(outcomes[1], outcomes[0], rtol=1e-2, atol=1e-2)
 
 
 @pytest.mark.slow

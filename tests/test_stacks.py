@@ -178,8 +178,7 @@ def test_lightning_trains_as_a_loop_does(precision):
     lightning.Trainer(precision=precision, **options).fit(recommender, kept)
     expected = by_hand(names, batches)
     close = {"rtol": 0, "atol": 0} if precision == "32-true" else {"rtol": 0, "atol": 0.05}
-    for ours, theirs in zip(recommender.model.parameters(), expected.parameters(), strict=True):
-        assert_close(ours, theirs, **close)
+    assert_close(list(recommender.model.parameters()), list(expected.parameters()), **close)
 
 
 def test_the_trainer_of_hugging_face_trains_as_a_loop_does(tmp_path, monkeypatch):
@@ -208,8 +207,7 @@ def test_the_trainer_of_hugging_face_trains_as_a_loop_does(tmp_path, monkeypatch
     trainer.train()
     assert len(seen) == 5
     model_of = by_hand(names, seen)
-    for ours, theirs in zip(model.parameters(), model_of.parameters(), strict=True):
-        assert_close(ours, theirs, rtol=0, atol=1e-6)
+    assert_close(list(model.parameters()), list(model_of.parameters()), rtol=0, atol=1e-6)
 
 
 def test_several_passes_of_the_trainer_train_as_one_pass(tmp_path, monkeypatch):
@@ -316,8 +314,7 @@ def test_sentence_transformers_has_the_same_loss(hard):
     for loss in (names["RankingLoss"](model), losses.MultipleNegativesRankingLoss(model)):
         value = loss(copy.deepcopy(features), None)
         found.append([value, *torch.autograd.grad(value, list(model.parameters()))])
-    for ours, theirs in zip(*found, strict=True):
-        assert_close(ours, theirs, rtol=1e-5, atol=1e-6)
+    assert_close(*found, rtol=1e-5, atol=1e-6)
 
 
 def test_a_model_goes_to_onnx():

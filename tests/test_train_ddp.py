@@ -1,11 +1,10 @@
 """examples/train_ddp.py: two processes, killed half way or not, end where one does."""
 
+import itertools
 import os
 import re
 import shutil
 import signal
-import subprocess
-import sys
 
 import pytest
 import torch
@@ -13,7 +12,7 @@ from torch.testing import assert_close
 
 import pairloss
 from examples import train_ddp
-from tests.conftest import ROOT
+from tests.conftest import torchrun
 
 pytestmark = pytest.mark.slow
 
@@ -27,8 +26,15 @@ BATCH = next(size for size in range(101, len(TRAIN.users), 2) if len(TRAIN.users
 
 
 def command(loss, path, *more):
-    sizes = {"--users": USERS, "--epochs": EPOCHS, "--seed": SEED, "--batch": BATCH, "--loss": loss}
-    return [str(word) for word in (*(word for pair in sizes.items() for word in pair), "--checkpoint", path, *more)]
+    sizes = {
+        "--users": USERS,
+        "--epochs": EPOCHS,
+        "--seed": SEED,
+        "--batch": BATCH,
+        "--loss": loss,
+        "--checkpoint": path,
+    }
+    return [str(word) for word in (*itertools.chain(*sizes.items()), *more)]
 
 
 def alone(loss, path, *more):
@@ -37,10 +43,7 @@ def alone(loss, path, *more):
 
 
 def together(loss, path, *more):
-    torchrun = "torch.distributed.run --standalone --local-addr 127.0.0.1 --nproc-per-node 2".split()
-    script = [sys.executable, "-m", *torchrun, str(ROOT / "examples/train_ddp.py"), *command(loss, path, *more)]
-    here = {"GLOO_SOCKET_IFNAME": "lo", "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": str(ROOT)}
-    return subprocess.Popen(script, env=os.environ | here, stdout=subprocess.PIPE, text=True)
+    return torchrun("train_ddp.py", *command(loss, path, *more))
 
 
 def as_in_the_chapter(loss):

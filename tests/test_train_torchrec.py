@@ -1,8 +1,5 @@
 """examples/train_torchrec.py: tables in parts on two processes learn what whole ones do in one. Needs torchrec."""
 
-import os
-import subprocess
-import sys
 from functools import partial
 
 import pytest
@@ -11,7 +8,7 @@ from torch.testing import assert_close
 
 import pairloss
 from examples import train_ddp
-from tests.conftest import ROOT
+from tests.conftest import torchrun
 
 pytestmark = pytest.mark.slow
 
@@ -39,13 +36,12 @@ def test_tables_in_parts_learn_what_whole_ones_do(loss, optimizer, tmp_path):
     make = {"adagrad": partial(optim.RowWiseAdagrad, lr=0.05), "sgd": partial(torch.optim.SGD, lr=20.0)}[optimizer]
     module = {"warp": pairloss.WARPLoss(USERS), "softmax": pairloss.SoftmaxLoss()}[loss]
     path = tmp_path / "tables.pt"
-    torchrun = "torch.distributed.run --standalone --local-addr 127.0.0.1 --nproc-per-node 2".split()
     options = (
         f"--loss {loss} --optimizer {optimizer} --epochs 2 --users {USERS} --batch {BATCH} --tables {path}".split()
     )
-    here = {"GLOO_SOCKET_IFNAME": "lo", "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": str(ROOT)}
-    script = [sys.executable, "-m", *torchrun, str(ROOT / "examples/train_torchrec.py"), *options]
-    subprocess.run(script, env=os.environ | here, check=True, timeout=120)
+    run = torchrun("train_torchrec.py", *options)
+    run.communicate(timeout=120)
+    assert run.returncode == 0
     tables = torch.load(path)
     assert_close(tables, whole(module, make), rtol=0, atol=1e-5)  # in float32, which is what TorchRec has
     assert (tables["films"] ** 2).mean() > 0.01  # they did learn: at the start it is 1 / 256
