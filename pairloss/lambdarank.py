@@ -94,7 +94,7 @@ def lambdarank_loss(
     share = gain / ideal.masked_fill(ideal == 0, 1)[group]
 
     following, finite = index + 1, False
-    known = length**2 > PIECE and readable(s) and only_backward(s)
+    known = readable(s) and length**2 > PIECE and only_backward(s)  # in this order: export must not learn the length
     by_label = known and at is None
     if by_label:
         # By falling label, each item is higher than all from some place on: pairs of equal labels are not looked at.
