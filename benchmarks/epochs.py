@@ -12,6 +12,7 @@ fills benchmarks/tables/epochs.csv and prints it. It runs where ``make study`` r
 
 import argparse
 import multiprocessing
+import os
 import resource
 import statistics
 import time
@@ -19,11 +20,13 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from gpu import made
 from pairs import markdown, ratio
 from tables import Row, definitions, write
 
 import pairloss
+
+os.environ.setdefault("DEVICE", "cpu")
+from gpu import made
 
 DATA: dict[str, Callable[[], pairloss.Interactions]] = {
     "films": pairloss.datasets.generate,

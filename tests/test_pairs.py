@@ -754,7 +754,7 @@ def test_scoring_twice_gives_the_loss_and_gradients_of_scoring_once(name, kind, 
 def test_many_negatives_are_scored_a_few_rows_at_a_time(name, first):
     """What a model makes of an id never stands in memory for all K · B of them; loss and gradients stay."""
     generator = torch.Generator().manual_seed(0)
-    b = 2**13 + 1
+    b = 2**11 + 1
     users, items = (torch.randn(n, 3, generator=generator, dtype=torch.float64).requires_grad_() for n in (b, 50))
     i, j = (torch.randint(50, shape, generator=generator) for shape in ((b,), (5, b)))
     real = torch.rand(j.shape, generator=generator) < 0.7
