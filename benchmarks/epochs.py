@@ -2,8 +2,7 @@
 
 On generated films and on choices of the size of Gowalla, with 16 and 64 numbers, on one thread and on two. What is
 compared runs in turn, A B C A B C …, in one process. A ratio is the median of the ratios of neighbouring runs, with the
-quartiles, to LightFM's WARP. Seconds go by the clock, so that threads count. Peak memory is measured for one epoch of
-each in a process of its own, less what the data take.
+quartiles, to LightFM's WARP. Seconds go by the clock, so that threads count.
 
 python benchmarks/epochs.py [--rounds 7]
 
@@ -11,9 +10,7 @@ fills benchmarks/tables/epochs.csv and prints it. It runs where ``make study`` r
 """
 
 import argparse
-import multiprocessing
 import os
-import resource
 import statistics
 import time
 from collections.abc import Callable
@@ -67,15 +64,6 @@ def loop(way: str, data: pairloss.Interactions, dim: int, threads: int) -> Calla
     return lambda: other.fit(rows, show_progress=False)
 
 
-def megabytes(way: str, of: str, dim: int) -> float:
-    """By how much an epoch, compiled before where it is, raises the peak memory of its process."""
-    torch.set_num_threads(1)
-    data = DATA[of]()
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    loop(way, data, dim, 1)()
-    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1000
-
-
 def rows(of: str, dim: int, threads: int, rounds: int) -> list[Row]:
     torch.set_num_threads(threads)
     data = DATA[of]()
@@ -89,11 +77,8 @@ def rows(of: str, dim: int, threads: int, rounds: int) -> list[Row]:
                 times[way].append(time.perf_counter() - begin)
     found = []
     for way, own in times.items():
-        with multiprocessing.get_context("spawn").Pool(1) as pool:
-            peak = pool.apply(megabytes, (way, of, dim)) if threads == 1 else float("nan")
         row = {"data": of, "loop": way, "dimension": f"{dim}", "threads": f"{threads}"}
-        row |= {"seconds": f"{statistics.median(own):.3g}"} | ratio(own, times["LightFM WARP"])
-        found.append(row | {"megabytes": "" if threads > 1 else f"{peak:.0f}"})
+        found.append(row | {"seconds": f"{statistics.median(own):.3g}"} | ratio(own, times["LightFM WARP"]))
     return found
 
 

@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
 import tables
 from study import data, models, protocol
 from study.__main__ import QUESTIONS
-from study.losses import LOSSES, Batch
+from study.losses import LOSSES, RULES, Batch
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
 
@@ -115,6 +115,23 @@ def test_losses_over_many_negatives_are_their_formulas(name, temperature):
     loss, _ = LOSSES[name]
     value = loss(batch, k=3) if name == "SL@20" else loss(batch)
     assert value.item() == pytest.approx(total / weights)
+
+
+def test_the_hinge_meets_the_negative_that_each_rule_takes():
+    batch, found = a_batch(), dict.fromkeys(RULES, 0.0)
+    for place, (row, item) in enumerate(zip(batch.rows.tolist(), batch.items.tolist(), strict=True)):
+        scores, p = batch.scores[row].tolist(), batch.scores[row, item].item()
+        drawn = [scores[j] for j in batch.drawn[:, place].tolist() if not batch.known[row, j]]
+        others = [scores[j] for j in batch.items.tolist() if not batch.known[row, j]]
+        below = [n for n in drawn if n < p]
+        taken = {name: max(drawn) for name in RULES} | {"hinge, hardest in the batch": max(others)}
+        taken["hinge, first violation of 10"] = next((n for n in drawn if 1 - p + n > 0), -torch.inf)
+        taken["hinge, semi-hard of 10"] = max(below) if below else min(drawn)
+        for name, n in taken.items():
+            lack = max(0, 1 - p + n)
+            found[name] += (lack + lack**2) / len(batch.rows)
+    for name, (loss, _) in RULES.items():
+        assert loss(batch).item() == pytest.approx(found[name]), name
 
 
 @pytest.mark.parametrize("name", LOSSES)
