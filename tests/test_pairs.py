@@ -649,7 +649,7 @@ def test_compiled_equals_eager():
     assert_close(torch.autograd.grad(compiled.sum(), inputs[:3]), expected)
 
 
-def test_autocast_and_transforms_change_nothing():
+def test_autocast_gradients_and_vmap_change_nothing():
     inputs = everything_inputs()
     expected = everything(*inputs)
     with torch.autocast("cpu", torch.bfloat16):
