@@ -167,7 +167,7 @@ _in_pieces: Callable[..., Tensor] = _InPieces.apply
 
 
 def _triangle(following: Tensor, rows: int, known: bool) -> list[tuple[Index, Index]]:
-    """Each of the first ``rows`` items, [.., 1], beside all that follow, [1, ..], about ``PIECE`` pairs a piece."""
+    """Each of the first ``rows`` items, [.., 1], with all that follow, [1, ..], about ``PIECE`` pairs a piece."""
     if torch.compiler.is_compiling():
         return [((slice(0, rows), None), (None,))]
     begins = following[:rows].tolist() if known else range(rows)
@@ -181,7 +181,7 @@ def _triangle(following: Tensor, rows: int, known: bool) -> list[tuple[Index, In
 
 
 def _behind(index: Tensor, following: Tensor, counts: Tensor) -> list[tuple[Index, Index]]:
-    """Each item beside the ``counts`` from ``following`` on, as two flat lists, about ``PIECE`` pairs a piece."""
+    """Each item with the ``counts`` from ``following`` on, as two flat lists, about ``PIECE`` pairs a piece."""
     before = counts.cumsum(0) - counts
     _, items_of_a_piece = torch.unique_consecutive(before // PIECE, return_counts=True)
     pieces: list[tuple[Index, Index]] = []

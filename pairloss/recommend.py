@@ -9,6 +9,7 @@ import argparse
 import sys
 from collections.abc import Callable
 from copy import deepcopy
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -100,7 +101,7 @@ def ease(train: Interactions, ridge: float = 300.0) -> Tensor:
 def read(path: Path, user: str, item: str, time: str | None) -> Interactions:
     """The interactions of a CSV or Parquet file."""
     try:
-        import pandas  # type: ignore[import-untyped]  # it ships no types
+        pandas = import_module("pandas")
     except ImportError as error:
         raise ValueError(f"reading {path} needs pandas: pip install pandas") from error
     try:

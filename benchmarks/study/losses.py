@@ -86,14 +86,12 @@ def warp(batch: Batch) -> Tensor:
 
 
 def in_batch(batch: Batch, rule: str = "") -> Tensor:
-    """Against the items of about 255 other choices of the batch, softly, less their popularity, or the hardest."""
+    """Against the items of about 255 other choices: softly, softly without their popularity, or the hardest."""
     values, parts = [], -(-len(batch.rows) // 256)
     for part in range(parts):  # each takes choices of all users
         users, items = batch.rows[part::parts], batch.items[part::parts]
-        table, words = (
-            batch.scores[users][:, items],
-            {"reduction": "sum", "negative_mask": ~batch.known[users][:, items]},
-        )
+        table, real = batch.scores[users][:, items], ~batch.known[users][:, items]
+        words = {"reduction": "sum", "negative_mask": real}
         if rule == "hardest":
             values.append(pairloss.adaptive_hinge_loss(table.diagonal(), table, batch_first=True, **words))
         else:

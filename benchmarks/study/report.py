@@ -198,14 +198,15 @@ SOFTLY = {loss: cosine(loss) for loss in (*SOFTLY, "softmax in the batch", "soft
 }
 MEANS = {loss: cosine(loss) for loss in LOSSES} | {"EASE": EASE, "ALS": ("", "64", "implicit ALS")}
 PAIRED = ("adaptive BPR", "BPR"), ("adaptive hinge", "hinge"), ("WARP", "hinge"), ("DNS of 3", "log BPR")
+HARDEST = {"1": "hinge", "2": "hinge, hardest of 2", "10": "adaptive hinge"}  # of so many
+HARDEST |= {k: f"hinge, hardest of {k}" for k in ("40", "100")}
 NEGATIVES = {
     "uniform": "hinge",
     "first violation of 10": "hinge, first violation of 10",
     "semi-hard of 10": "hinge, semi-hard of 10",
-    **{f"hardest of {k}": f"hinge, hardest of {k}" if k != 10 else "adaptive hinge" for k in (2, 10, 40, 100)},
+    **{f"hardest of {k}": loss for k, loss in HARDEST.items() if k != "1"},
     "hardest in the batch": "hinge, hardest in the batch",
 }
-CURVE = ("uniform", *(f"hardest of {k}" for k in (2, 10, 40, 100)))
 STANDARD = ("log BPR", "BPR", "hinge")
 BLOCKS = {
     "standard": lambda: side_by_side({loss: cosine(loss) for loss in STANDARD}, (WORLDS, *PEOPLE[:2])),
@@ -233,7 +234,7 @@ BLOCKS = {
     "hardest": lambda: cell(
         "HARDEST",
         "NDCG@10 in eight made worlds, by the number of candidates",
-        worlds({re.sub(r"\D+", "", name) or "1": cosine(loss) for name, loss in NEGATIVES.items() if name in CURVE}),
+        worlds({k: cosine(loss) for k, loss in HARDEST.items()}),
     ),
     "softly": lambda: side_by_side(SOFTLY, (WORLDS,)),
     "worlds of softly": lambda: cell("NDCG", "NDCG@10 in eight made worlds", worlds(SOFTLY)),
