@@ -232,18 +232,10 @@ def training() -> Iterator[Row]:
 
 
 def stand_ins() -> None:
-    """What a chapter imports for looks alone, where it is missing: a progress bar, and a page that shows HTML."""
-    for module in ("tqdm", "IPython"):
-        if importlib.util.find_spec(module):
-            continue
-        sys.modules[module] = types.ModuleType(module)
-        if module == "tqdm":
-            sys.modules["tqdm"].tqdm = lambda iterable, **options: iterable  # type: ignore[attr-defined]
-        else:
-            sys.modules["IPython"].version_info = 9, 0  # type: ignore[attr-defined]
-            sys.modules["IPython.display"] = types.ModuleType("IPython.display")
-            html = type("HTML", (str,), {"_repr_html_": str.__str__})
-            sys.modules["IPython.display"].HTML = html  # type: ignore[attr-defined]
+    """What a chapter imports for looks alone, where it is missing: a progress bar."""
+    if not importlib.util.find_spec("tqdm"):
+        sys.modules["tqdm"] = types.ModuleType("tqdm")
+        sys.modules["tqdm"].tqdm = lambda iterable, **options: iterable
 
 
 def chapter(name: str) -> str | None:
