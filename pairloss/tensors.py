@@ -53,8 +53,11 @@ def at(rows: Tensor, index: Tensor) -> Tensor:
 
 
 def sortable(values: Tensor) -> Tensor:
-    """Integers in the order of ``values``, NaN above all: torch sorts integers on the CPU three times as fast."""
-    if not values.is_floating_point():
+    """Integers in the order of ``values``, NaN above all: torch sorts integers on the CPU three times as fast.
+
+    Floats stay floats where a transform could not follow.
+    """
+    if not values.is_floating_point() or not only_backward(values):
         return usable(values.detach())
     values = values.detach().to(computed_in(values))
     magnitude = values.abs().view(torch.int64 if values.dtype == torch.float64 else torch.int32)
@@ -63,7 +66,7 @@ def sortable(values: Tensor) -> Tensor:
 
 def falling(values: Tensor) -> Tensor:
     """The order of ``values`` [L] of floats by falling size, ties as they stand."""
-    if readable(values) and values.numel() >= 2**15:  # shorter lists torch sorts as fast as they are
+    if readable(values) and values.numel() >= 2**15 and only_backward(values):  # shorter ones sort as fast as floats
         return (~sortable(values)).sort(stable=True).indices
     return values.detach().sort(descending=True, stable=True).indices
 
@@ -95,6 +98,12 @@ def extremes(values: Tensor) -> tuple[float, float] | None:
         return None
     lowest, highest = map(read, values.detach().aminmax())
     return None if lowest is None else (lowest, highest)
+
+
+def all_finite(values: Tensor) -> bool:
+    """Whether ``values`` are known to be finite: a False is only a doubt."""
+    total = read(values.detach().sum()) if readable(values) else None
+    return total is not None and math.isfinite(total)
 
 
 def rows_in_a_piece(rows: Tensor, entries: int) -> int:

@@ -6,14 +6,13 @@ shape. The softmax alone takes all K negatives of each positive; one that is not
 nothing, weighs nothing and sums nothing: that is the work of the other three words.
 """
 
-import math
 from collections.abc import Callable
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from pairloss.tensors import extremes
+from pairloss.tensors import all_finite
 
 PairTerm = Callable[[Tensor, Tensor, Tensor | float], Tensor]
 
@@ -51,14 +50,14 @@ def softmax(positive: Tensor, many: Tensor, d: Tensor | float, temperature: floa
     # Every score is measured from the highest negative, so the exponentials cannot overflow. The highest is a
     # constant here: what moves it moves the sum below by as much.
     highest = many.detach().amax(0)
-    if (ends := extremes(highest)) and all(map(math.isfinite, ends)):
-        below = many - highest
-    else:  # from an infinite score no gradient may be NaN
-        below = (many - highest.clamp(number.min, number.max)).clamp(max=0)
+    finite = all_finite(highest)
+    # From an infinite score no gradient may be NaN.
+    below = many - highest if finite else (many - highest.clamp(number.min, number.max)).clamp(max=0)
     lead = highest - positive
     if temperature != 1:
         below, lead = below / temperature, lead / temperature
-    total = below.exp().sum(0).clamp(min=number.tiny).log()
+    total = below.exp().sum(0)
+    total = (total if finite else total.clamp(min=number.tiny)).log()
     y = lead + total  # the lead of the soft maximum τ·log Σ exp(n / τ), over τ
     loss = functional.softplus(y, threshold=40)
     if not isinstance(d, Tensor):
