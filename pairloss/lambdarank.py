@@ -104,7 +104,8 @@ def lambdarank_loss(
     if known:
         finite = bool((steepness * s.detach().abs().sum()).isfinite())
 
-    def of_pairs(s: Tensor, i: Index, j: Index) -> tuple[Tensor, Tensor]:
+    # An annotation of an inner function is made on the way, and torch 2.6 cannot trace tuple[Tensor, Tensor].
+    def of_pairs(s: Tensor, i: Index, j: Index) -> Any:
         """Of each item i and one behind it: σ times the lead of the lower label, and the weight, 0 for no pair."""
         (s_i, share_i, discount_i), (s_j, share_j, discount_j) = (
             [part[k] if isinstance(k, tuple) else part.index_select(0, k) for part in (s, share, discount)]

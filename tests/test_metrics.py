@@ -203,14 +203,13 @@ def test_nothing_is_modified(function):
 def test_the_default_device_and_dtype_do_not_matter(function):
     users, items = EXCLUDE.nonzero().T
     expected = function(SCORES, HELD_OUT, EXCLUDE)
-    device, dtype = torch.get_default_device(), torch.get_default_dtype()
-    torch.set_default_device("meta")
+    dtype = torch.get_default_dtype()
     torch.set_default_dtype(torch.float16)
     try:
-        exclude = Interactions(users, items, 2, 4)
-        results = [function(SCORES, HELD_OUT, EXCLUDE), function(SCORES.__getitem__, HELD_OUT, exclude)]
+        with torch.device("meta"):
+            exclude = Interactions(users, items, 2, 4)
+            results = [function(SCORES, HELD_OUT, EXCLUDE), function(SCORES.__getitem__, HELD_OUT, exclude)]
     finally:
-        torch.set_default_device(device)
         torch.set_default_dtype(dtype)
     for result in results:
         assert_close(result, expected, rtol=0, atol=0)
