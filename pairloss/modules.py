@@ -14,7 +14,9 @@ from torch import Tensor
 from pairloss import checks, pairs
 from pairloss.batch import Scores
 from pairloss.partial_credit import Metadata, MetadataWeights
+from pairloss.tensors import extremes, usable
 
+SIGNED = (torch.int8, torch.int16, torch.int32, torch.int64)
 OPTIONS = ("num_items", "batch_first", "hardest_by", "rank_weight", "temperature", "squared", "reduction")
 
 
@@ -57,6 +59,12 @@ class _PairLoss(torch.nn.Module):
         items = {"positive_items": positive_items, "negative_items": negative_items}
         return type(self).function(positive_scores, negative_scores, **items, **masks, **fixed)
 
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *others: Any) -> None:
+        for name, table in self.metadata.items():  # codes that are copied into a narrower dtype would wrap
+            given = usable(state_dict.get(f"{prefix}table_{name}", table))
+            setattr(self, f"table_{name}", table.to(torch.promote_types(table.dtype, given.dtype)))
+        super()._load_from_state_dict(state_dict, prefix, *others)
+
     def extra_repr(self) -> str:
         """What ``repr`` shows."""
         names = ("metadata_weights", *self._options) if self.metadata_weights else self._options
@@ -64,16 +72,23 @@ class _PairLoss(torch.nn.Module):
 
 
 def _as_labels(name: str, table: Tensor) -> Tensor:
-    """A copy of a metadata table, floats as integer codes or bool: ``module.half()`` must not round them."""
+    """A copy of a metadata table: labels as bool, codes in the narrowest signed dtype, which is looked up quickest.
+
+    ``module.half()`` would round floats, so they become integer codes.
+    """
     table = table.detach().clone()
     if table.ndim == 2 and table.shape[1] > 1:
         return table != 0
-    if not table.is_floating_point():
-        return table
-    if table.is_meta:
+    if table.is_meta and table.is_floating_point():
         raise ValueError(f"metadata[{name!r}] is on the meta device, without values; expected them, or integers")
-    codes: Tensor = torch.unique(table, return_inverse=True)[1]
-    return codes.masked_fill(~(table >= 0), -1)  # what was missing stays missing
+    if table.is_floating_point():
+        codes: Tensor = torch.unique(table, return_inverse=True)[1]
+        table = codes.masked_fill(~(table >= 0), -1)  # what was missing stays missing
+    table = usable(table)
+    if (ends := extremes(table)) is None:  # on another device, where a look would wait
+        return table
+    fits = [dtype for dtype in SIGNED if torch.iinfo(dtype).min <= ends[0] and ends[1] <= torch.iinfo(dtype).max]
+    return table.to(fits[0])
 
 
 class BPRLoss(_PairLoss):

@@ -98,11 +98,16 @@ class Credit(NamedTuple):
         positive, weights = self.positive_items, self.metadata_weights
         kinds = [(_matching(table, positive), float(weights[name])) for name, table in self.metadata.items()]
         device, wide = positive.device, widest(positive.device)
-        for negative_items in pieces:  # without float64 on the device, the few sums are made on the CPU
+        for negative_items in pieces:
+            same, matches = positive == negative_items, [matching(negative_items) for matching, _ in kinds]
+            if len(kinds) == 1 and matches[0].dtype == torch.bool:  # two numbers need no table
+                less, whole = (torch.full((), d, dtype=dtype, device=device) for d in (max(1 - kinds[0][1], 0), 1))
+                yield torch.where(matches[0], less, whole).masked_fill_(same, 0)
+                continue
+            # Without float64 on the device, the few sums are made on the CPU.
             sums = torch.arange(1, -1, -1, dtype=torch.float64, device=device if wide == torch.float64 else "cpu")
-            index, rest = (positive == negative_items).to(torch.uint8), None
-            for matching, weight in kinds:
-                match = matching(negative_items)
+            index, rest = same.to(torch.uint8), None
+            for match, (_, weight) in zip(matches, kinds, strict=True):
                 if match.dtype == torch.bool and len(sums) < MOST_SUMS:
                     index = torch.add(index, match.to(torch.uint8), alpha=len(sums))
                     sums = torch.cat([sums, sums - weight])
@@ -141,4 +146,6 @@ def _matching(table: Tensor, positive_items: Tensor) -> Callable[[Tensor], Tenso
 
 def _rows(table: Tensor, items: Tensor) -> Tensor:
     # index_select on flat ids is two to three times faster than table[items].
-    return table.index_select(0, items.reshape(-1).long()).reshape(items.shape + table.shape[1:])
+    flat = items.reshape(-1)
+    flat = flat if flat.dtype in (torch.int64, torch.int32) else flat.long()
+    return table.index_select(0, flat).reshape(items.shape + table.shape[1:])

@@ -76,6 +76,23 @@ def test_tables_are_copies_that_half_does_not_round():
     assert made.reduction == "none"
 
 
+def test_codes_are_narrow_and_never_wrap():
+    made = pairloss.HingeLoss({"brand": torch.tensor([0, 44, 1])}, {"brand": 0.5}, squared=False, reduction="none")
+    assert made.table_brand.dtype == torch.int8
+    items = torch.tensor([0, 0]), torch.tensor([1, 2])
+    for codes, dtype in (([300, 44, 300], torch.int64), ([300, 44, 300], torch.uint16), ([1, 2, 1], torch.int8)):
+        made.load_state_dict({"table_brand": torch.tensor(codes, dtype=dtype)})
+        assert made.table_brand.tolist() == codes  # 300 - 256 is 44
+        assert made(torch.zeros(2), torch.zeros(2), *items).tolist() == [1.0, 0.5]
+    for codes, dtype in (
+        ([-1, 127], torch.int8),
+        ([-1, 128], torch.int16),
+        ([2**15, 0], torch.int32),
+        ([2**31, 0], torch.int64),
+    ):
+        assert pairloss.HingeLoss({"x": torch.tensor(codes)}, {"x": 0.5}).table_x.dtype == dtype
+
+
 def kinds_of_tables():
     """One table for each kind that a module takes, as integers, bool and floats, with what is missing."""
     generator = torch.Generator().manual_seed(0)
