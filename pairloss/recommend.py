@@ -78,10 +78,9 @@ def learn(
         curve.append(metrics.ndcg(scores_of(model), valid, exclude=train).item())
         if curve[-1] > max(curve[:-1]):
             best = deepcopy(model)
-        print(
-            f"epoch {len(curve) - 1}: NDCG@10 {curve[-1]:.3f} on the choices that validate", end="\r", file=sys.stderr
-        )
-    print(file=sys.stderr)
+        if sys.stderr.isatty():
+            said = f"epoch {len(curve) - 1}: NDCG@10 {curve[-1]:.3f} on the choices that validate"
+            print(said, end="\r", file=sys.stderr)
     return best, curve[1:]
 
 
