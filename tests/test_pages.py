@@ -188,3 +188,23 @@ def test_paper_is_light_whole_and_unfolded(site, context):
         assert min(background[:3]) > 230 or background[3:] == [0], (element, style)
     cut = page.evaluate("[...document.querySelectorAll('pre')].filter(e => e.scrollWidth > e.clientWidth + 1).length")
     assert cut == 0
+
+
+def test_the_guide_leads_to_each_answer(site, context):
+    page = opened(context, site, "book/which_loss.html", [])
+    reached = set()
+    for name in ("", "all", "hundred", "features", "labels", "small", "graded"):
+        if name:
+            page.locator(f"#guide [name={name}]").click()
+        links = page.locator("#guide output a").evaluate_all("links => links.map(link => link.getAttribute('href'))")
+        assert all(page.locator(link).count() == 1 for link in links)
+        reached.add(" ".join(links))
+    assert reached == {
+        "#all-items #ease",
+        "#a-hundred #ease",
+        "#one-negative #ease",
+        "#in-the-batch #ease",
+        "#in-the-batch #ease #credit",
+        "#in-the-batch #credit",
+        "#other-losses",
+    }
