@@ -79,9 +79,13 @@ class Step(torch.nn.Module):
 FREE = {"without a maximum": torch.export.Dim("size", min=2), "automatic": torch.export.Dim.AUTO}
 
 
-@pytest.mark.parametrize("name", PAIRS)
-@pytest.mark.parametrize("kind", ["none", "three"])
-@pytest.mark.parametrize("free", FREE)
+# Each loss with each kind and with each way to be free, and each kind with each way.
+EXPORTED = [
+    (name, kind, list(FREE)[(n + k) % 2]) for n, name in enumerate(PAIRS) for k, kind in enumerate(("none", "three"))
+]
+
+
+@pytest.mark.parametrize(("name", "kind", "free"), EXPORTED)
 def test_a_loss_on_pairs_exports_for_batches_of_every_size(name, kind, free):
     which, choice = (optional(name), entry(name).choices[-1]) if kind == "three" else ([], {})
     step = Step(module(name, *tables(kind).values(), **choice))
@@ -95,7 +99,7 @@ def test_a_loss_on_pairs_exports_for_batches_of_every_size(name, kind, free):
         assert_close(exported(copies).item(), expected, rtol=1e-9, atol=0)
 
 
-EXPORTED = [
+LISTS_EXPORTED = [
     ("pairwise_hinge_loss", {"power": 1}, torch.bool),
     ("pairwise_hinge_loss", {"power": 2}, torch.bool),
     ("lambdarank_loss", {}, torch.bool),
@@ -104,7 +108,7 @@ EXPORTED = [
 ]
 
 
-@pytest.mark.parametrize(("name", "options", "dtype"), EXPORTED)
+@pytest.mark.parametrize(("name", "options", "dtype"), LISTS_EXPORTED)
 @pytest.mark.parametrize("free", FREE)
 def test_a_loss_on_lists_exports_for_lists_of_every_length(name, options, dtype, free):
     step = Step(lambda scores, labels: getattr(pairloss, name)(scores, labels, **options))
@@ -217,10 +221,10 @@ def test_a_function_that_scores_is_not_asked_for_ids_of_padding(name, kind, padd
 
 
 @pytest.mark.parametrize("name", CHOOSING)
-@pytest.mark.parametrize("k", [5, 8, 20])
+@pytest.mark.parametrize("k", [5, 20])
 def test_a_function_that_scores_may_write_into_one_buffer(name, k):
-    batch, scores = case(name, k=k, b=5000), torch.randn(NUM_ITEMS, dtype=torch.float64)
-    buffer = torch.empty(k * 5000, dtype=torch.float64)
+    batch, scores = case(name, k=k, b=2000), torch.randn(NUM_ITEMS, dtype=torch.float64)
+    buffer = torch.empty(k * 2000, dtype=torch.float64)
 
     def score(ids):
         return buffer[: ids.numel()].reshape(ids.shape).copy_(scores[ids])

@@ -19,7 +19,6 @@ from tests.cases import LISTS
 TOLERANCE = {"rtol": 1e-10, "atol": 1e-10}
 
 
-thorough = settings(max_examples=150)
 every_list_loss = pytest.mark.parametrize("name", LISTS)
 every_choice = pytest.mark.parametrize(
     ("name", "choice"), [(name, choice) for name, loss in LISTS.items() for choice in loss.choices], ids=str
@@ -44,12 +43,10 @@ def as_tensors(scores, labels, groups=None):
 
 @pytest.mark.slow
 @every_choice
-@pytest.mark.parametrize("grouped", [False, True])
-@thorough
-@given(data=st.data())
-def test_equals_plain_loops(name, choice, grouped, data):
-    scores, labels, groups = data.draw(lists())
-    groups = groups if grouped else None
+@settings(max_examples=100)
+@given(lists(), st.booleans())
+def test_equals_plain_loops(name, choice, drawn, grouped):
+    scores, labels, groups = drawn if grouped else (*drawn[:2], None)
     s, y, g = as_tensors(scores, labels, groups)
     for reduction in ("mean", "sum"):
         expected = LISTS[name].oracle(scores, labels, groups, **choice, reduction=reduction)
@@ -59,8 +56,7 @@ def test_equals_plain_loops(name, choice, grouped, data):
 
 @pytest.mark.slow
 @every_choice
-@pytest.mark.parametrize("levels", [2, 3, 5])
-@pytest.mark.parametrize("grouped", [False, True])
+@pytest.mark.parametrize(("levels", "grouped"), [(2, True), (3, False), (5, True)])
 def test_gradients_are_those_of_finite_differences_and_of_the_oracle(name, choice, levels, grouped):
     generator = torch.Generator().manual_seed(levels)
     s = torch.randn(12, generator=generator, dtype=torch.float64, requires_grad=True)
@@ -91,10 +87,8 @@ EXTREMES += [math.inf, -math.inf, torch.finfo(torch.float32).max, torch.finfo(to
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("power", [1, 2])
-@pytest.mark.parametrize("reduction", ["mean", "sum"])
-@settings(max_examples=400)
-@given(data=st.data())
+@settings(max_examples=600)
+@given(st.sampled_from([1, 2]), st.sampled_from(["mean", "sum"]), st.data())
 def test_whatever_one_score_is_the_pairs_without_it_keep_their_value_and_gradient(power, reduction, data):
     pool = data.draw(st.lists(st.sampled_from(EXTREMES), min_size=1, max_size=6))
     length = data.draw(st.integers(1, 9))
