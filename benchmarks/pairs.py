@@ -26,7 +26,6 @@ from functools import partial
 from typing import Any
 
 import torch
-import torch._inductor.config
 from tables import TABLES, Row, definitions, read, write
 from torch import Tensor
 from torch.nn.functional import cross_entropy, embedding
@@ -272,10 +271,12 @@ def parts(k: int, b: int, device: str, limit: float, people: int = 10_000, dim: 
         loss().backward()
         optimizer.step()
 
+    from torch._inductor import config  # seconds of work, which nothing else here needs
+
     once, twice = (partial(loss, users, items, way) for way in (False, True))
     begin = time.perf_counter()
     compiled = torch.compile(once, dynamic=False)
-    with torch._inductor.config.patch(force_disable_caches=True):  # as on a machine that never did this
+    with config.patch(force_disable_caches=True):  # as on a machine that never did this
         step(compiled)
     first = time.perf_counter() - begin
     person, vectors = embedding(u, users), embedding(j, items)
