@@ -64,7 +64,7 @@ def test_all_of_it_runs_where_little_is_installed(tmp_path):
     ends = dict(line.split(": ", 1) for line in done.stdout.splitlines()[1:])
     assert ends.keys() == MEASURED | {"tests", "chapters"}
     assert all(end.startswith("passed") for end in ends.values())
-    assert len(rows(out / "speed_gpu.csv")) > 150
+    assert len(rows(out / "speed_gpu.csv")) > 100
 
 
 def test_the_stored_table_is_of_a_gpu():
