@@ -11,7 +11,6 @@ import pairloss
 
 pytestmark = pytest.mark.slow
 
-WIDTHS, SCHEMES = (1300, 390), ("light", "dark")
 PROMPTED = "div.highlight-python:has(.gp), div.highlight-default:has(.gp), div.highlight-pycon:has(.gp)"
 
 
@@ -46,12 +45,12 @@ def context(browser):
     context.close()
 
 
-# What axe judges, where: colour differs with the scheme only, and everything else with the width only. Without fetching
-# the style sheets once more, which pages from the disk may not.
+# What axe judges, where: colour differs with the scheme only, and everything else with the width only. In the dark, one
+# chapter stands for all. Without fetching the style sheets once more, which pages from the disk may not.
 COLOUR = {"runOnly": ["color-contrast"], "preload": False}
 ALL = {"resultTypes": ["violations"], "preload": False}
 SHAPE = ALL | {"rules": {"color-contrast": {"enabled": False}}}
-JUDGED = {("light", 1300): ALL, ("light", 390): SHAPE, ("dark", 1300): COLOUR}
+LOOKS = [("light", 1300, ALL), ("light", 390, SHAPE), ("dark", 1300, COLOUR)]
 # By how many pixels something scrolls sideways; one is rounding.
 TOO_WIDE = "() => document.documentElement.scrollWidth - document.documentElement.clientWidth"
 CODE_TOO_WIDE = """() => [...document.querySelectorAll('div.cell_input pre')]
@@ -61,28 +60,26 @@ SLABS = """() => [...document.querySelectorAll('div.cell_output img, div.cell_ou
     .filter(e => !/, 0\\)$/.test(getComputedStyle(e).backgroundColor)).map(e => e.className || e.alt.slice(0, 40))"""
 
 
-@pytest.mark.parametrize("scheme", SCHEMES)
-def test_every_page_at_both_widths(site, context, scheme):
+def test_every_page_at_both_widths(site, context):
     problems = []
     for name in pages(site):
-        if scheme == "dark" and "chapters/" in name and not name.endswith("/training.html"):
-            continue  # in the dark, one chapter stands for all
         page = opened(context, site, name, problems)
-        page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
-        for width in WIDTHS:
+        for scheme, width, options in LOOKS:
+            if scheme == "dark" and "chapters/" in name and not name.endswith("/training.html"):
+                continue
+            page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
             page.set_viewport_size({"width": width, "height": 900})
             problems += [(name, width, "scrolls sideways")] if page.evaluate(TOO_WIDE) > 1 else []
-            if width == WIDTHS[0]:
+            if width == 1300:
                 problems += [(name, "code scrolls", code) for code in page.evaluate(CODE_TOO_WIDE)]
                 problems += [(name, "has a ground of its own", slab) for slab in page.evaluate(SLABS)]
-            if options := JUDGED.get((scheme, width)):
-                page.wait_for_timeout(100)  # what appears fades in
-                found = Axe().run(page, context={"exclude": [["mjx-math"]]}, options=options).response["violations"]
-                problems += [
-                    (name, width, v["id"], v["nodes"][0]["target"], len(v["nodes"]))
-                    for v in found
-                    if v["impact"] in ("serious", "critical") or v["id"].startswith(("duplicate-id", "landmark"))
-                ]
+            page.wait_for_timeout(100)  # what appears fades in
+            found = Axe().run(page, context={"exclude": [["mjx-math"]]}, options=options).response["violations"]
+            problems += [
+                (name, scheme, width, v["id"], v["nodes"][0]["target"], len(v["nodes"]))
+                for v in found
+                if v["impact"] in ("serious", "critical") or v["id"].startswith(("duplicate-id", "landmark"))
+            ]
         page.close()
     assert not problems, "\n".join(map(str, problems))
     assert not context.asked, context.asked
