@@ -13,6 +13,7 @@ import argparse
 import ast
 import contextlib
 import csv
+import importlib.machinery
 import importlib.util
 import io
 import itertools
@@ -235,6 +236,7 @@ def stand_ins() -> None:
     """What a chapter imports for looks alone, where it is missing: a progress bar."""
     if not importlib.util.find_spec("tqdm"):
         sys.modules["tqdm"] = types.ModuleType("tqdm")
+        sys.modules["tqdm"].__spec__ = importlib.machinery.ModuleSpec("tqdm", None)  # torch looks for it
         sys.modules["tqdm"].tqdm = lambda iterable, **options: iterable
 
 
