@@ -50,7 +50,7 @@ def add_padding(batch, rows):
 
 
 every_loss = pytest.mark.parametrize("name", PAIRS)
-every_reduction = pytest.mark.parametrize("reduction", ["mean", "sum"])
+means_and_sums = st.sampled_from(["mean", "sum"])
 
 
 @every_loss
@@ -95,8 +95,7 @@ def test_adaptive_with_one_negative_is_standard(name, data):
 
 
 @every_loss
-@every_reduction
-@given(data=st.data())
+@given(data=st.data(), reduction=means_and_sums)
 def test_weight_0_is_a_mask(name, reduction, data):
     batch = data.draw(batches(name))
     b = len(batch["positive_scores"])
@@ -107,8 +106,7 @@ def test_weight_0_is_a_mask(name, reduction, data):
 
 
 @every_loss
-@every_reduction
-@given(data=st.data())
+@given(data=st.data(), reduction=means_and_sums)
 def test_weight_2_is_a_repeated_pair(name, reduction, data):
     batch = data.draw(batches(name))
     b = len(batch["positive_scores"])
