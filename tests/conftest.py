@@ -71,6 +71,14 @@ def built_book(tmp_path_factory):
     return shared / "book/_build/html"
 
 
+@pytest.fixture(scope="session")
+def soups(built_book):
+    """Every file of the pages, as a tree: reading them takes ten seconds, so it is done once."""
+    from bs4 import BeautifulSoup
+
+    return {path: BeautifulSoup(path.read_text(), "html.parser") for path in built_book.rglob("*.html")}
+
+
 @pytest.fixture(scope="module")
 def browser():
     """Chromium, closed after each file: while it is open, neither a second one nor a kernel can be driven."""

@@ -5,7 +5,6 @@ from urllib.parse import unquote, urldefrag
 
 import pytest
 import yaml
-from bs4 import BeautifulSoup
 
 import pairloss
 from tests.conftest import ROOT
@@ -19,9 +18,9 @@ GLOSSARY, API, SOURCES = "book/glossary.html", "book/api.html", "book/sources.ht
 
 
 @pytest.fixture(scope="module")
-def pages(built_book):
-    found = {str(path.relative_to(built_book)): path for path in built_book.glob("book/**/*.html")}
-    return {name: BeautifulSoup(path.read_text(), "html.parser").find("article") for name, path in found.items()}
+def pages(built_book, soups):
+    found = {path.relative_to(built_book).as_posix(): soup for path, soup in soups.items()}
+    return {name: soup.find("article") for name, soup in found.items() if name.startswith("book/")}
 
 
 def goal(page, link):

@@ -5,7 +5,6 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from bs4 import BeautifulSoup
 
 import pairloss
 
@@ -85,8 +84,7 @@ def test_every_page_at_both_widths(site, context):
     assert not context.asked, context.asked
 
 
-def test_links_and_anchors_lead_somewhere(site):
-    soups = {path: BeautifulSoup(path.read_text(), "html.parser") for path in site.rglob("*.html")}
+def test_links_and_anchors_lead_somewhere(soups):
     anchors = {path: {e["id"] for e in soup.select("[id]")} for path, soup in soups.items()}
     broken = []
     for path, soup in soups.items():
@@ -105,10 +103,10 @@ def test_links_and_anchors_lead_somewhere(site):
     assert not broken, broken
 
 
-def test_the_head_and_the_foot_of_every_page(site):
+def test_the_head_and_the_foot_of_every_page(site, soups):
     titles = {}
     for name in pages(site):
-        soup = BeautifulSoup((site / name).read_text(), "html.parser")
+        soup = soups[site / name]
         assert f"Made with pairloss {pairloss.__version__}." in soup.body.get_text(), name
         head = soup.head
         assert name not in titles
