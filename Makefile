@@ -70,8 +70,8 @@ lint: .venv/ready ## Check format, style, types and workflows
 	$(BIN)/zizmor --offline --no-progress --quiet .github
 
 bench: .venv/ready ## Time the losses beside their published forms and the floor, training steps and lists (ten minutes)
-	$(BIN)/python benchmarks/pairs.py
-	$(BIN)/python benchmarks/lists.py
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/pairs.py
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/lists.py
 
 pages: book ## Measure what a reader with a phone waits for, on every page (needs Chromium)
 	PYTHONPATH=. $(BIN)/python benchmarks/pages.py

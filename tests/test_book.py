@@ -179,13 +179,14 @@ def test_a_chapter_asks_before_it_tells(source):
     text = "\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
     begins = re.search(r"^\*\*About \d+ minutes\.\*\* Before it: ", text, re.MULTILINE)
     assert begins, f"{at} says at its top '**About 30 minutes.** Before it: …'"
-    questions = re.findall(r"^> \*\*Guess first\.\*\* .*\(a\).*\(b\).*\(c\)", text, re.MULTILINE)
-    answers = re.findall(r"<summary>Answer</summary>\n\n\*\*\((\w)\)\*\*(.*)\n\n</details>", text)
+    questions = re.findall(r"^> \*\*(?:Guess|Write it down) first\.\*\* (.*)", text, re.MULTILINE)
+    answers = re.findall(r"<summary>Answer</summary>\n\n\*\*(.+?)\*\*(.*)\n\n</details>", text)
     found = len(questions), len(answers), sum(len(pngs(cell)) for cell in cells)
-    assert len({*found}) == 1, f"{at} as many 'Guess first' as answers as pictures, but there are {found}"
-    for right, why in answers:
-        wrong = {f"({letter})" for letter in "abc" if letter != right}
-        assert wrong <= set(re.findall(r"\(\w\)", why)), f"{at} each wrong choice is answered, too: {why}"
+    assert len({*found}) == 1, f"{at} as many questions as answers as pictures, but there are {found}"
+    for question, (right, why) in zip(questions, answers, strict=True):
+        choices = set(re.findall(r"\([abc]\)", question))
+        assert len(choices) in (0, 3), f"{at} three choices or none: {question}"
+        assert choices - {right} <= set(re.findall(r"\(\w\)", why)), f"{at} each wrong choice is answered, too: {why}"
     exercises = text.partition("## Exercises")[2]
     solutions = [(n, cell) for n, cell in enumerate(cells) if cell.metadata.get("tags") == ["hide-cell"]]
     asked = len(re.findall(r"^\*\*\d\.\*\*", exercises, re.MULTILINE))

@@ -119,11 +119,6 @@ def test_the_chapter_quotes_the_gpu(said):
     assert f"holds {pieces['x 1'][0]:,.0f} MB" in text
     assert f"{pieces['all'][0]:,.0f} MB when it is not" in text
     assert f"pieces cost {100 * (pieces['x 1'][1] / pieces['all'][1] - 1):.0f} % of the time" in text
-    epochs_of = [
-        value("epoch of WARP, 64 numbers", "29858 x 40988 x 810128", way, "seconds")
-        for way in ("GPU", "16 threads of x86_64")
-    ]
-    assert "takes {:.2f} seconds, and {:.1f} on the sixteen processor cores".format(*epochs_of) in text
 
 
 def test_the_slope_of_a_straight_line():

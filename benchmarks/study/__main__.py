@@ -5,13 +5,14 @@ import sys
 
 from tables import Row, fill
 
-from .data import WORLDS
+from .data import FRESH, WORLDS
 from .losses import CREDIT, LOSSES, RULES
 from .models import REFERENCES
 from .protocol import work
 
 Names = tuple[str, ...]
 DATA = ("generated films", "MovieLens 100K", "Health", "Last.fm 2K", "Electronic", "citeulike-a", "Gowalla")
+CREDIT_OF_TEN = tuple(name for name in CREDIT if name.startswith("softmax"))
 THREE = ("MovieLens 100K", "Health", "Last.fm 2K")
 
 
@@ -43,6 +44,8 @@ QUESTIONS = {
     # Does partial credit for genres or tags help, and more than credit for those of another item? Last, because it
     # begins where the losses without credit ended.
     "credit": rows((WORLDS, "MovieLens 100K", "Last.fm 2K"), ("cosine",), ("64",), tuple(CREDIT)),
+    # Do the two claims that weigh most come out again, tuned and judged on worlds of which no other row has seen one?
+    "fresh": rows((FRESH,), ("cosine",), ("64",), ("log BPR", "softmax", "softmax of 10", *CREDIT_OF_TEN)),
 }
 
 

@@ -12,10 +12,11 @@ import pairloss
 from pairloss import Interactions
 
 DEVICE = os.environ.get("DEVICE", "cpu")  # where the models learn
-WORLDS = "made worlds"  # each split is of another one
+WORLDS, FRESH = "made worlds", "fresh worlds"  # each split is of another one
+SEEDS = {WORLDS: 1000, FRESH: 2000}
 PUBLIC = {"Health": "amazon2014-health", "Electronic": "amazon2014-electronic", "Gowalla": "gowalla"}
 SIZES = {  # users in a batch, the number of splits that tune, and that of those that judge
-    WORLDS: (64, 2, 8),
+    **dict.fromkeys(SEEDS, (64, 2, 8)),
     "generated films": (64, 2, 5),
     "MovieLens 100K": (64, 2, 5),
     "Health": (64, 2, 3),
@@ -51,7 +52,8 @@ def load(name: str) -> tuple[Interactions, Interactions | None]:
 
 def split(name: str, seed: int) -> Split:
     """A tenth of all choices tests and a tenth of the rest validates; of a public split a tenth of each user's."""
-    data, test = load(name) if name != WORLDS else (pairloss.datasets.generate(1000 + seed, num_users=500), None)
+    made = name in SEEDS
+    data, test = (pairloss.datasets.generate(SEEDS[name] + seed, num_users=500), None) if made else load(name)
     generator = torch.Generator().manual_seed(seed)
     order = torch.randperm(len(data.users), generator=generator)
     if test is None:
