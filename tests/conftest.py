@@ -28,6 +28,14 @@ def pytest_report_header():
     return "No book here, or nothing to build it with: its tests are left out" if OF_THE_PACKAGE else None
 
 
+# What takes a minute or more begins first, or in the end one worker would wait for the other.
+LONG = "rehearse_gpu pages package train_ddp links devices colab speed study two_tower".split()
+
+
+def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: not (item.get_closest_marker("slow") and item.path.stem.removeprefix("test_") in LONG))
+
+
 settings.register_profile("pairloss", deadline=None, max_examples=25, derandomize=True)
 # For the mutants it is enough that a case fails; the simplest one that does takes long to find.
 settings.register_profile("mutants", settings.get_profile("pairloss"), phases=[Phase.generate])
