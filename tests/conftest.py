@@ -29,11 +29,15 @@ def pytest_report_header():
 
 
 # What takes a minute or more begins first, or in the end one worker would wait for the other.
-LONG = "rehearse_gpu pages package train_ddp links devices colab speed study two_tower".split()
+LONG = "pages rehearse_gpu devices links train_ddp package colab study two_tower".split()
 
 
 def pytest_collection_modifyitems(items):
-    items.sort(key=lambda item: not (item.get_closest_marker("slow") and item.path.stem.removeprefix("test_") in LONG))
+    def place(item):
+        name = item.path.stem.removeprefix("test_")
+        return LONG.index(name) if name in LONG and item.get_closest_marker("slow") else len(LONG)
+
+    items.sort(key=place)
 
 
 settings.register_profile("pairloss", deadline=None, max_examples=25, derandomize=True)

@@ -8,6 +8,11 @@ window.addEventListener("load", () => {
   for (const twice of all("#jb-print-docs-body, footer.bd-footer")) twice.remove();
   for (const footer of all("footer.prev-next-footer")) footer.role = "presentation";
   for (const contents of all("nav.page-toc")) contents.ariaLabel = "On this page";
+  // What is to be ticked off can be, and has the name of what stands next to it.
+  for (const box of all(".task-list-item-checkbox")) {
+    box.disabled = false;
+    box.ariaLabel = box.parentElement.textContent.trim();
+  }
   // What scrolls can be reached with the tab key, and what does not is no stop on the way.
   const reach = new ResizeObserver((entries) => {
     for (const { target } of entries) {
