@@ -104,7 +104,7 @@ def lambdarank_loss(
     if known:
         finite = bool((steepness * s.detach().abs().sum()).isfinite())
 
-    # An annotation of an inner function is made on the way, and torch 2.6 cannot trace tuple[Tensor, Tensor].
+    # Its annotation is evaluated at each call, and torch 2.6 cannot trace tuple[Tensor, Tensor].
     def of_pairs(s: Tensor, i: Index, j: Index) -> Any:
         """Of each item i and one behind it: σ times the lead of the lower label, and the weight, 0 for no pair."""
         (s_i, share_i, discount_i), (s_j, share_j, discount_j) = (

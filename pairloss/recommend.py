@@ -67,6 +67,7 @@ def learn(
     batch = min(64, -(-train.num_users // 12))
     optimizer = torch.optim.Adam(model.parameters(), lr=lr)
     device, best, curve = model.bias.device, model, [-1.0]  # nothing is worse
+    shown = sys.stderr.isatty()
     while len(curve) <= epochs and len(curve) - curve.index(max(curve)) <= patience:
         for users in torch.randperm(train.num_users).split(batch):
             known = train.matrix.index_select(0, users).to_dense().bool()
@@ -78,9 +79,11 @@ def learn(
         curve.append(metrics.ndcg(scores_of(model), valid, exclude=train).item())
         if curve[-1] > max(curve[:-1]):
             best = deepcopy(model)
-        if sys.stderr.isatty():
+        if shown:
             said = f"epoch {len(curve) - 1}: NDCG@10 {curve[-1]:.3f} on the choices that validate"
             print(said, end="\r", file=sys.stderr)
+    if shown:
+        print(file=sys.stderr)
     return best, curve[1:]
 
 

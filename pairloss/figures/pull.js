@@ -1,9 +1,9 @@
 // Drag a pair: what each loss makes of it, and how hard it pulls.
 const pull = ({ data, animate }) => {
   const [NAMES, STEPS] = [Object.keys(TERMS), 150];
-  const state = { p: 1.5, n: 3, d: 1, squared: true, trained: null, steps: 0, moved: () => { state.trained = null; } };
+  const state = { p: 1.5, n: 3, squared: true, trained: null, steps: 0, moved: () => { state.trained = null; } };
   const pair = pairLine(state, ["Alien", "Legally Blonde"], [-2, 4]);
-  const of = (name, x) => pairLoss(name, x, state.d, state.squared && name !== "log BPR");
+  const of = (name, x) => pairLoss(name, x, 1, state.squared && name !== "log BPR");
   const x = () => state.p - state.n;
   const at = (name) => (state.trained ? state.trained[name] : x());
   const train = () => {
@@ -22,7 +22,6 @@ const pull = ({ data, animate }) => {
     controls: [
       { kind: "button", label: "Let each loss train the pair", act: train },
       { kind: "check", label: "with the square (BPR, hinge)", get: () => state.squared, set: (v) => { state.squared = v; state.trained = null; } },
-      { kind: "range", label: "ideal difference d", min: 0.25, max: 1, step: 0.25, get: () => state.d, set: (v) => { state.d = v; state.trained = null; }, says: (v) => number(v, 2) },
     ],
     paint(width) {
       const boxes = tile(width, 2, { top: 118 });
