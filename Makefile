@@ -12,9 +12,9 @@ book: .venv/ready ## Build the book as HTML, with warnings as errors, and print 
 	$(BIN)/jupyter-book build . --warningiserror --nitpick --keep-going --quiet
 	@echo "The book: $(CURDIR)/_build/html/index.html"
 
-TESTS = --numprocesses auto --dist loadscope --no-loadscope-reorder --nbval --nbval-current-env book/chapters tests pairloss
+TESTS = --numprocesses auto --dist loadscope --no-loadscope-reorder --nbval --nbval-current-env tests pairloss book/chapters
 
-test: .venv/ready ## Run the quick tests, doctests and each chapter against its stored outputs (three minutes)
+test: .venv/ready ## Run the quick tests, doctests and each chapter against its stored outputs (two and a half minutes)
 	$(BIN)/pytest -m "not slow" $(TESTS)
 
 test-all: test ## Run these and then the slow tests, as CI does (ten minutes)
