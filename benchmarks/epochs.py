@@ -6,7 +6,7 @@ quartiles, to LightFM's WARP. Seconds go by the clock, so that threads count.
 
 python benchmarks/epochs.py [--rounds 7]
 
-fills benchmarks/tables/epochs.csv and prints it. It runs where ``make study`` runs.
+fills the table epochs.csv and prints it. It runs where ``make study`` runs.
 """
 
 import argparse

@@ -7,7 +7,7 @@ dense table where it fits, and against the float64 result by sorting where it do
 
 python benchmarks/lists.py
 
-fills benchmarks/tables/lists.csv and prints it as Markdown. Seconds differ between machines; how they grow, hardly.
+fills the table lists.csv and prints it as Markdown. Seconds differ between machines; how they grow, hardly.
 """
 
 import math

@@ -12,7 +12,7 @@ ratios much less. On a GPU its own events time the runs.
 
 python benchmarks/pairs.py [--seconds 1]
 
-fills benchmarks/tables/speed.csv (losses) and steps.csv (training steps, memory), prints both as Markdown and draws
+fills the tables speed.csv (losses) and steps.csv (training steps, memory), prints both as Markdown and draws
 the first, with the picture of the chapter "Speed and scale".
 """
 
@@ -26,7 +26,7 @@ from functools import partial
 from typing import Any
 
 import torch
-from tables import TABLES, Row, definitions, read, write
+from tables import ROOT, Row, definitions, read, write
 from torch import Tensor
 from torch.nn.functional import cross_entropy, embedding
 
@@ -359,23 +359,6 @@ def markdown(rows: list[Row]) -> Iterator[str]:
         yield f"| {' | '.join(row.values())} |"
 
 
-NAMES = {"bpr": "BPR", "hinge": "hinge", "log_bpr": "log BPR", "adaptive_bpr": "adaptive BPR"}
-NAMES |= {"adaptive_hinge": "adaptive hinge", "warp": "WARP", "softmax": "softmax"}
-
-
-def of_the_chapter(rows: list[Row], device: str) -> dict[str, dict[str, str]]:
-    """What the chapter's picture draws: times the floor of the published form, ours and ours compiled."""
-    panels: dict[str, dict[str, str]] = {}
-    for credit, title in {"": "without metadata", "genre": "with genres"}.items():
-        panels[title] = {}
-        for loss, name in NAMES.items():
-            size = {"K": "1", "B": f"{2**20}"} if loss in FLAT else {"K": "50", "B": f"{2**16}"}
-            want = {"device": device, "loss": loss, "credit": credit, "dtype": "float32", "beside": "floor"} | size
-            found = {row["way"]: row["ratio"] for row in rows if want.items() <= row.items()}
-            panels[title][name] = " ".join(found.get(way, "-") for way in ("published", "eager", "compiled"))
-    return panels
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=1, help="for each comparison (default 1)")
@@ -384,8 +367,8 @@ def main() -> None:
     print(f"torch {torch.__version__}, {where(device)}, forward + backward\n")
     print(*markdown(keep("speed", list(losses(device, limit)))), sep="\n")
     print(*markdown(keep("steps", list(steps(device, limit)))), sep="\n")
-    picture = definitions("speed", "speed_of = ")["picture"]
-    picture(of_the_chapter(read("speed"), where(device))).savefig(TABLES / "speed.png", facecolor="white")
+    chapter = definitions("speed", "_ = picture(")
+    chapter["picture"](chapter["speed_of"]).savefig(ROOT / "benchmarks/speed.png", facecolor="white")
 
 
 if __name__ == "__main__":

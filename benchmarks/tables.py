@@ -19,8 +19,8 @@ import matplotlib.pyplot as plt
 import torch
 from torch import Tensor
 
-TABLES = Path(__file__).parent / "tables"
-CHAPTERS = Path(__file__).parent.parent / "book/chapters"
+ROOT = Path(__file__).parent.parent
+TABLES, CHAPTERS = ROOT / "pairloss/figures/tables", ROOT / "book/chapters"
 
 Row = dict[str, str]
 

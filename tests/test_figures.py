@@ -266,8 +266,8 @@ def test_the_still_picture_is_what_the_figure_starts_with(page, name):
 def test_the_numbers_of_the_chapters_stand_in_the_figures(page):
     """The published examples, by hand in the chapters, are what a reader meets first."""
     frame, _ = framed(page, "pull")
-    assert "BPR: loss 1.4860, pull 0.39; hinge: loss 8.7500, pull 6.00" in frame.locator(".says").text_content()
-    frame.get_by_role("slider", name="Alien").press("End")
+    # At x = −6: σ(6) and its square, 7 + 7², log(1 + e⁶).
+    assert "BPR: loss 1.9926, pull 0.01; hinge: loss 56.0000, pull 15.00" in frame.locator(".says").text_content()
     frame, _ = framed(page, "search")
     for _ in range(4):
         frame.get_by_role("button", name="Next try").click()

@@ -68,7 +68,7 @@ def test_all_of_it_runs_where_little_is_installed(tmp_path):
 
 
 def test_the_stored_table_is_of_a_gpu():
-    found = rows(ROOT / "benchmarks/tables/speed_gpu.csv")
+    found = rows(ROOT / "pairloss/figures/tables/speed_gpu.csv")
     assert not any(row["device"].startswith("CPU") for row in found)
     for row in found:
         if row["way"] == "graphed" and row["unit"] == "launches":

@@ -126,19 +126,6 @@ def differences(pairs: dict[str, tuple[Key, Key]], columns: dict[str, tuple[str,
     return "\n".join(lines)
 
 
-def cell(name: str, comment: str, rows: dict[str, str]) -> str:
-    """A folded cell of a chapter that has rows of the table as a dictionary, for its figure."""
-    lines = (f'    "{key}": "{row}",' for key, row in rows.items())
-    return "\n".join(['```python tags=["hide-input"]', f"{name} = {{  # make study: {comment}", *lines, "}", "```"])
-
-
-def worlds(names: dict[str, Key]) -> dict[str, str]:
-    """NDCG in each of the made worlds."""
-    return {
-        name: " ".join(short(value) for value in numbers(ROWS[WORLDS, *key]["ndcg"])) for name, key in names.items()
-    }
-
-
 def again(loss: str) -> str:
     """NDCG on MovieLens of what was tuned on one set of splits and on another."""
     key = (PEOPLE[0], *cosine(loss))
@@ -196,15 +183,14 @@ SOFTLY = ("log BPR", "adaptive hinge", "DNS of 3", "BCE of 10", "softmax of 10",
 SOFTLY = {loss: cosine(loss) for loss in (*SOFTLY, "softmax in the batch", "softmax in the batch, log q")} | {
     "EASE": EASE
 }
-MEANS = {loss: cosine(loss) for loss in LOSSES} | {"EASE": EASE, "ALS": ("", "64", "implicit ALS")}
 PAIRED = ("adaptive BPR", "BPR"), ("adaptive hinge", "hinge"), ("WARP", "hinge"), ("DNS of 3", "log BPR")
-HARDEST = {"1": "hinge", "2": "hinge, hardest of 2", "10": "adaptive hinge"}  # of so many
-HARDEST |= {k: f"hinge, hardest of {k}" for k in ("40", "100")}
 NEGATIVES = {
     "uniform": "hinge",
     "first violation of 10": "hinge, first violation of 10",
     "semi-hard of 10": "hinge, semi-hard of 10",
-    **{f"hardest of {k}": loss for k, loss in HARDEST.items() if k != "1"},
+    "hardest of 2": "hinge, hardest of 2",
+    "hardest of 10": "adaptive hinge",
+    **{f"hardest of {k}": f"hinge, hardest of {k}" for k in (40, 100)},
     "hardest in the batch": "hinge, hardest in the batch",
 }
 STANDARD = ("log BPR", "BPR", "hinge")
@@ -229,21 +215,7 @@ BLOCKS = {
         {f"{name} − uniform": (cosine(loss), cosine("hinge")) for name, loss in NEGATIVES.items() if loss != "hinge"},
         {"NDCG": (WORLDS, "ndcg"), "AUC": (WORLDS, "auc")},
     ),
-    "hardest": lambda: cell(
-        "HARDEST",
-        "NDCG@10 in eight made worlds, by the number of candidates",
-        worlds({k: cosine(loss) for k, loss in HARDEST.items()}),
-    ),
     "softly": lambda: side_by_side(SOFTLY, (WORLDS,)),
-    "worlds of softly": lambda: cell("NDCG", "NDCG@10 in eight made worlds", worlds(SOFTLY)),
-    "means": lambda: cell(
-        "MEANS",
-        "NDCG and AUC of the table",
-        {
-            name: " ".join(short(mean(ROWS[WORLDS, *key], measure)) for measure in ("ndcg", "auc"))
-            for name, key in MEANS.items()
-        },
-    ),
     "scores": lambda: side_by_side(
         {
             f"{scores}, {dimension}, {loss}": (scores, dimension, loss)
@@ -307,28 +279,30 @@ BLOCKS = {
         "In the batch, subtracting log q changes NDCG@10 by "
         f"{lead(WORLDS, cosine('softmax in the batch, log q'), cosine('softmax in the batch'))}."
     ),
-    "on all items": lambda: f"Worth, compared with log BPR: {leads(BEST, cosine('log BPR'))}.",
+    "on all items": lambda: f"Worth, compared with log BPR ({{doc}}`table <study>`): {leads(BEST, cosine('log BPR'))}.",
     "on size": lambda: (
         f"With the softmax over all items, this score compared with a dot product of vectors: {leads(BEST, DOT)}. "
         f"256 numbers compared with 64: {leads(LARGE, BEST)}."
     ),
     "on a hundred": lambda: (
-        f"Compared with all items: {leads(cosine('softmax of 100'), BEST)}. "
+        f"Compared with all items ({{doc}}`table <study>`): {leads(cosine('softmax of 100'), BEST)}. "
         f"Ten instead of a hundred: {leads(cosine('softmax of 10'), cosine('softmax of 100'))}."
     ),
     "on one negative": lambda: (
-        f"Compared with ten drawn negatives: {leads(cosine('log BPR'), cosine('softmax of 10'))}."
+        "Compared with ten drawn negatives ({doc}`table <study>`): "
+        f"{leads(cosine('log BPR'), cosine('softmax of 10'))}."
     ),
-    "on EASE": lambda: f"Compared with the softmax and 256 numbers: {leads(EASE, LARGE)}.",
+    "on EASE": lambda: f"Compared with the softmax and 256 numbers ({{doc}}`table <study>`): {leads(EASE, LARGE)}.",
     "on credit": lambda: (
-        "True genres compared with no credit, in the softmax of ten: "
+        "True genres compared with no credit, in the softmax of ten ({doc}`table <chapters/partial_credit>`): "
         f"{lead(WORLDS, cosine('softmax of 10, true genres'), cosine('softmax of 10'))} on made worlds, and "
         f"{leads(cosine('softmax of 10, true genres'), cosine('softmax of 10'))}. Compared with shuffled ones: "
         f"{lead(WORLDS, cosine('softmax of 10, true genres'), cosine('softmax of 10, shuffled genres'))} and "
         f"{leads(cosine('softmax of 10, true genres'), cosine('softmax of 10, shuffled genres'))}."
     ),
     "on the batch": lambda: (
-        "On made worlds, the batch with log q subtracted compared with the batch as it is: "
+        "On made worlds ({doc}`table <chapters/training>`), the batch with log q subtracted compared with the batch as "
+        "it is: "
         f"{lead(WORLDS, cosine('softmax in the batch, log q'), cosine('softmax in the batch'))}. Compared with the "
         f"softmax over all items: {lead(WORLDS, cosine('softmax in the batch, log q'), BEST)}."
     ),

@@ -1,10 +1,11 @@
-"""Figures to play with, for the chapters of the book: SVG and JavaScript in one HTML output.
+"""Figures to play with, and tables of what was measured, for the chapters of the book.
 
-No server, no request to anybody, no library: each figure brings the few functions that it needs. Where scripts
-do not run, it is the still picture that it starts from.
+A figure is SVG and JavaScript in one HTML output. No server, no request to anybody, no library: each brings the few
+functions that it needs. Where scripts do not run, it is the still picture that it starts from.
 """
 
 import base64
+import csv
 import html
 import json
 import re
@@ -16,6 +17,22 @@ _FILES = resources.files(__name__)
 NAMES = ("pull", "search", "credit", "choice", "temperature", "list", "forms", "cost")
 #: What a figure needs beside the board and its own file.
 _ALSO = {"temperature": ("choice",)}
+
+
+def table(name: str, **wanted: str) -> list[dict[str, str]]:
+    """The rows of a table of measurements, those in which the named columns hold what is wanted.
+
+    Raises: ValueError where no row is left.
+
+    >>> table("study", data="MovieLens 100K", loss="EASE")[0]["setting"]
+    '300'
+    """
+    file = _FILES.joinpath("tables", f"{name}.csv")
+    lines = file.read_text("utf-8").splitlines() if file.is_file() else []
+    rows = [row for row in csv.DictReader(lines) if wanted.items() <= row.items()]
+    if not rows:
+        raise ValueError(f"no row of the table {name!r} has {wanted}")
+    return rows
 
 
 def script(name: str) -> str:

@@ -1,8 +1,8 @@
 // Drag a pair: what each loss makes of it, and how hard it pulls.
 const pull = ({ data, animate }) => {
   const [NAMES, STEPS] = [Object.keys(TERMS), 150];
-  const state = { p: 1.5, n: 3, squared: true, trained: null, steps: 0, moved: () => { state.trained = null; } };
-  const pair = pairLine(state, ["Alien", "Legally Blonde"], [-2, 4]);
+  const state = { p: -2, n: 4, squared: true, trained: null, steps: 0, moved: () => { state.trained = null; } };
+  const pair = pairLine(state, ["Alien", "Legally Blonde"], [-3, 5]);
   const of = (name, x) => pairLoss(name, x, 1, state.squared && name !== "log BPR");
   const x = () => state.p - state.n;
   const at = (name) => (state.trained ? state.trained[name] : x());
