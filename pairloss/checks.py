@@ -92,11 +92,6 @@ def within(subject: str, values: Tensor, number: int, of: str = "") -> None:
         raise ValueError(f"{subject} from {ends[0]} to {ends[1]}; expected 0 to {number - 1}{of}")
 
 
-def true(condition: Tensor) -> bool:
-    """Whether ``condition`` can be read and is true."""
-    return bool(read(condition))
-
-
 def sequence(name: str, rows: Sequence[Any]) -> None:
     """``rows`` are K tensors of scores [B], of one shape and on one device, K ≥ 1."""
     if not rows:
@@ -198,9 +193,8 @@ def mask_and_weights(mask: Any, weights: Any, positive: Tensor) -> None:
     if weights is not None:
         tensor("weights", weights, "numbers (to leave pairs out, use mask)", FLOATS + INTEGERS)
         beside("weights", weights, positive, "positive_scores", positive.shape)
-        none_below_0("weights", weights)
-        if readable(weights) and true((weights == math.inf).any()):
-            raise ValueError("weights must be finite; the largest is inf")
+        # A NaN passes here, and stays visible in the loss.
+        none("weights", weights, lambda w: (w < 0) | (w == math.inf), "finite numbers of at least 0")
 
 
 def flag(name: str, value: Any) -> None:
@@ -258,12 +252,9 @@ def metadata(tables: Any, weights: Any) -> None:
         reals(f"metadata[{name!r}]", table)
         if table.ndim not in (1, 2):
             raise ValueError(f"metadata[{name!r}] has shape {list(table.shape)}; expected [N], [N, 1] or [N, C]")
-        multi_hot = table.ndim == 2 and table.shape[1] > 1 and table.dtype != torch.bool
-        if multi_hot and readable(table) and true(((usable(table) * usable(table)) != usable(table)).any()):
-            raise ValueError(
-                f"metadata[{name!r}] of shape {list(table.shape)} holds other numbers than 0 and 1; a table [N, C] has "
-                "a column for each label, 1 where the item has it. Codes are [N]; embeddings are no labels"
-            )
+        if table.ndim == 2 and table.shape[1] > 1 and table.dtype != torch.bool:
+            labels = "0 and 1 in a table [N, C], a column for each label. Codes are [N], and embeddings are no labels"
+            none(f"metadata[{name!r}]", table, lambda numbers: numbers * numbers != numbers, labels)
         length = next(iter(tables.values())).shape[0]
         if table.shape[0] != length:
             counts = f"{table.shape[0]} rows and another table {length}"
@@ -291,25 +282,10 @@ def rows_of_tables(positive: Tensor, negative: Tensor, tables: dict[str, Tensor]
     within("negative_items holds ids", negative, table.shape[0], ", the rows of the metadata")
 
 
-def only_values(name: str, values: Tensor, allowed: tuple[int, ...]) -> None:
-    """``values`` holds nothing but the numbers in ``allowed``, as far as it can be read."""
-    if readable(values):
-        wide = values.double()  # a uint8 of 255 would pass as -1
-        others = torch.stack([wide != value for value in allowed]).all(0)
-        if true(others.any()):
-            raise ValueError(f"{name} holds {wide[others][0].item():g}; expected only {', '.join(map(str, allowed))}")
-
-
-def none_below_0(name: str, values: Tensor) -> None:
-    """``values`` are at least 0, as far as they can be read; a NaN passes and stays visible in the loss."""
-    if readable(values) and true((usable(values) < 0).any()):
-        raise ValueError(f"{name} must be ≥ 0; the smallest is {usable(values).min().item():g}")
-
-
-def above_zero(name: str, values: Tensor, hint: str) -> None:
-    """``values`` are above 0, as far as they can be read."""
-    if readable(values) and true((values <= 0).any()):
-        raise ValueError(f"{name} go down to {values.min().item():g}; expected all above 0: {hint}")
+def none(name: str, values: Tensor, wrong: Callable[[Tensor], Tensor], expected: str) -> None:
+    """None of ``values`` is ``wrong``, as far as they can be read."""
+    if readable(values) and read((which := wrong(usable(values))).any()):
+        raise ValueError(f"{name} holds {usable(values)[which][0].item():g}; expected {expected}")
 
 
 def listed(values: Any, labels: Any, groups: Any) -> None:
@@ -382,8 +358,8 @@ def sampling(users: Any, interactions: Any, num_negatives: Any, weights: Any) ->
     if not isinstance(interactions, Tensor):
         got = type(interactions).__name__
         raise TypeError(f"interactions must be a torch.Tensor or pairloss.Interactions, got {got}")
-    if interactions.is_nested or interactions.layout not in (torch.strided, torch.sparse_coo, torch.sparse_csr):
-        layout = "a nested tensor" if interactions.is_nested else interactions.layout
+    layout = "a nested tensor" if interactions.is_nested else interactions.layout
+    if layout not in (torch.strided, torch.sparse_coo, torch.sparse_csr):
         raise TypeError(f"interactions must be dense, sparse COO or sparse CSR, got {layout}")
     if interactions.is_sparse and (dense_dims := interactions.dense_dim()):
         raise ValueError(f"interactions has {dense_dims} dense dimensions; expected none, which to_sparse() gives")
@@ -396,9 +372,8 @@ def sampling(users: Any, interactions: Any, num_negatives: Any, weights: Any) ->
         )
     _same_device("interactions", interactions, "positive_users", users)
     count("num_negatives", num_negatives, 1)
-    floats = interactions.layout == torch.strided and interactions.is_floating_point()
-    if floats and readable(interactions) and true(interactions.isnan().any()):
-        raise ValueError("interactions holds NaN; expected 0 where there was none and another number where there was")
+    if interactions.layout == torch.strided and interactions.is_floating_point():
+        none("interactions", interactions, torch.isnan, "0 where there was none and another number where there was")
     within("positive_users holds ids", users, interactions.shape[0], ", the rows of interactions")
     if weights is not None:
         tensor("weights", weights, "numbers, one per item", FLOATS + INTEGERS)
@@ -436,6 +411,6 @@ def scores_of(users: Tensor, values: Any, excluded: Tensor) -> None:
     """``values`` [u, N] of ``users`` [u] are floating and (on the CPU) no NaN, except where ``excluded``."""
     scores("scores(users)", values)
     beside("scores(users)", values, users, "users", excluded.shape)
-    if readable(values) and true((missing := values.isnan() & ~excluded).any()):
+    if readable(values) and read((missing := values.isnan() & ~excluded).any()):
         user = users[missing.any(1)][0].item()
         raise ValueError(f"scores hold NaN for user {user}; expected a number for each item that is not excluded")

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from pairloss import checks
-from pairloss.tensors import at, large, readable, rows_first, usable
+from pairloss.tensors import at, large, read, readable, rows_first, usable
 
 
 def take_negatives(rows: Tensor, index: Tensor, *, batch_first: bool = False) -> Tensor:
@@ -133,7 +133,7 @@ def highest(many: Tensor, real: Tensor | None) -> Tensor:
         return _first_largest(many)
     row = _first_largest(many.masked_fill(~real, -torch.inf))
     is_real = at(real, row)
-    if readable(is_real) and checks.true(is_real.all()):
+    if readable(is_real) and read(is_real.all()):
         return row
     # Where all real scores are −∞, a score that is not real may have come first.
     first, _, found = first_hit(real, None)
@@ -179,6 +179,6 @@ def _first_largest(many: Tensor) -> Tensor:
     """
     if large(many) and many.is_cpu:
         most = many.amax(0)
-        if checks.true(most.isnan().logical_not_().all()):
+        if read(most.isnan().logical_not_().all()):
             return first_hit(many == most, None)[0]
     return many.max(0).indices

@@ -2,6 +2,11 @@
 
 A module calls the function that bears its name, with the options of that function. It holds the metadata tables as
 buffers, so ``.to(device)`` moves them with the model and ``state_dict`` keeps them.
+
+>>> HingeLoss(squared=False)(torch.tensor([1.5]), torch.tensor([3.0]))
+tensor(2.5000)
+>>> BPRLoss(metadata={"genre": torch.tensor([0, 0, 1])}, metadata_weights={"genre": 0.25})
+BPRLoss(metadata_weights={'genre': 0.25}, squared=True, reduction='mean')
 """
 
 import inspect
@@ -92,71 +97,43 @@ def _as_labels(name: str, table: Tensor) -> Tensor:
 
 
 class BPRLoss(_PairLoss):
-    """:func:`~pairloss.bpr_loss` as a module, with the square of Collie unless ``squared`` is False.
-
-    >>> BPRLoss(metadata={"genre": torch.tensor([0, 0, 1])}, metadata_weights={"genre": 0.25})
-    BPRLoss(metadata_weights={'genre': 0.25}, squared=True, reduction='mean')
-    """
+    """:func:`~pairloss.bpr_loss` as a module, with the square of Collie unless ``squared`` is False."""
 
     function = staticmethod(pairs.bpr_loss)
 
 
 class HingeLoss(_PairLoss):
-    """:func:`~pairloss.hinge_loss` as a module, with the square of Collie unless ``squared`` is False.
-
-    >>> HingeLoss(squared=False)(torch.tensor([1.5]), torch.tensor([3.0]))
-    tensor(2.5000)
-    """
+    """:func:`~pairloss.hinge_loss` as a module, with the square of Collie unless ``squared`` is False."""
 
     function = staticmethod(pairs.hinge_loss)
 
 
 class LogBPRLoss(_PairLoss):
-    """:func:`~pairloss.log_bpr_loss` as a module.
-
-    >>> LogBPRLoss()
-    LogBPRLoss(squared=False, reduction='mean')
-    """
+    """:func:`~pairloss.log_bpr_loss` as a module."""
 
     function = staticmethod(pairs.log_bpr_loss)
 
 
 class AdaptiveBPRLoss(_PairLoss):
-    """:func:`~pairloss.adaptive_bpr_loss` as a module, with the square of Collie unless ``squared`` is False.
-
-    >>> AdaptiveBPRLoss()(torch.tensor([1.5]), torch.tensor([[2.0], [3.0], [2.5]]))
-    tensor(1.4860)
-    """
+    """:func:`~pairloss.adaptive_bpr_loss` as a module, with the square of Collie unless ``squared`` is False."""
 
     function = staticmethod(pairs.adaptive_bpr_loss)
 
 
 class AdaptiveHingeLoss(_PairLoss):
-    """:func:`~pairloss.adaptive_hinge_loss` as a module, with the square of Collie unless ``squared`` is False.
-
-    >>> AdaptiveHingeLoss(hardest_by="violation")
-    AdaptiveHingeLoss(batch_first=False, hardest_by='violation', squared=True, reduction='mean')
-    """
+    """:func:`~pairloss.adaptive_hinge_loss` as a module, with the square of Collie unless ``squared`` is False."""
 
     function = staticmethod(pairs.adaptive_hinge_loss)
 
 
 class SoftmaxLoss(_PairLoss):
-    """:func:`~pairloss.softmax_loss` as a module.
-
-    >>> SoftmaxLoss(temperature=0.5)
-    SoftmaxLoss(batch_first=False, temperature=0.5, reduction='mean')
-    """
+    """:func:`~pairloss.softmax_loss` as a module."""
 
     function = staticmethod(pairs.softmax_loss)
 
 
 class WARPLoss(_PairLoss):
-    """:func:`~pairloss.warp_loss` as a module for a catalogue of ``num_items``, squared unless ``squared`` is False.
-
-    >>> WARPLoss(num_items=30)(torch.tensor([1.5]), torch.tensor([[1.0], [4.0], [1.49]]))
-    tensor(4.5926)
-    """
+    """:func:`~pairloss.warp_loss` as a module for a catalogue of ``num_items``, squared unless ``squared`` is False."""
 
     function = staticmethod(pairs.warp_loss)
 

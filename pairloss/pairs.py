@@ -125,10 +125,8 @@ def pair_loss(
         checks.no_function("negatives", negatives)
     else:
         checks.function("choose", choose)
-    batch = checked(
-        EITHER if choose is None else CHOSEN, positive_scores, negatives, positive_items, negative_items, metadata,
-        metadata_weights, mask, weights, negative_mask, squared, reduction, batch_first,
-    )  # fmt: skip
+    batch = checked(EITHER if choose is None else CHOSEN, positive_scores, negatives, positive_items, negative_items,
+        metadata, metadata_weights, mask, weights, negative_mask, squared, reduction, batch_first)  # fmt: skip
     return (batch if choose is None else _chosen(batch, choose)).cost(term)
 
 
@@ -163,10 +161,8 @@ def bpr_loss(
     tensor(0.2157)
     """
     checks.num_items(num_items)
-    batch = checked(
-        ONE, positive_scores, negative_scores, positive_items, negative_items, metadata, metadata_weights, mask,
-        weights, None, squared, reduction,
-    )  # fmt: skip
+    batch = checked(ONE, positive_scores, negative_scores, positive_items, negative_items, metadata, metadata_weights,
+        mask, weights, None, squared, reduction)  # fmt: skip
     return batch.cost(terms.bpr)
 
 
@@ -201,10 +197,8 @@ def hinge_loss(
     tensor(8.7500)
     """
     checks.num_items(num_items)
-    batch = checked(
-        ONE, positive_scores, negative_scores, positive_items, negative_items, metadata, metadata_weights, mask,
-        weights, None, squared, reduction,
-    )  # fmt: skip
+    batch = checked(ONE, positive_scores, negative_scores, positive_items, negative_items, metadata, metadata_weights,
+        mask, weights, None, squared, reduction)  # fmt: skip
     return batch.cost(terms.hinge)
 
 
@@ -238,10 +232,8 @@ def log_bpr_loss(
     >>> log_bpr_loss(torch.tensor([-10000.0]), torch.tensor([0.0]))
     tensor(10000.)
     """
-    batch = checked(
-        ONE, positive_scores, negative_scores, positive_items, negative_items, metadata, metadata_weights, mask,
-        weights, None, squared, reduction,
-    )  # fmt: skip
+    batch = checked(ONE, positive_scores, negative_scores, positive_items, negative_items, metadata, metadata_weights,
+        mask, weights, None, squared, reduction)  # fmt: skip
     return batch.cost(terms.log_bpr)
 
 
@@ -279,10 +271,8 @@ def adaptive_bpr_loss(
     """
     checks.num_items(num_items)
     checks.choice("hardest_by", hardest_by, HARDEST_BY)
-    batch = checked(
-        MANY, positive_scores, many_negative_scores, positive_items, negative_items, metadata, metadata_weights, mask,
-        weights, negative_mask, squared, reduction, batch_first,
-    )  # fmt: skip
+    batch = checked(MANY, positive_scores, many_negative_scores, positive_items, negative_items, metadata,
+        metadata_weights, mask, weights, negative_mask, squared, reduction, batch_first)  # fmt: skip
     return _against_hardest(batch, hardest_by).cost(terms.bpr)
 
 
@@ -322,10 +312,8 @@ def adaptive_hinge_loss(
     """
     checks.num_items(num_items)
     checks.choice("hardest_by", hardest_by, HARDEST_BY)
-    batch = checked(
-        MANY, positive_scores, many_negative_scores, positive_items, negative_items, metadata, metadata_weights, mask,
-        weights, negative_mask, squared, reduction, batch_first,
-    )  # fmt: skip
+    batch = checked(MANY, positive_scores, many_negative_scores, positive_items, negative_items, metadata,
+        metadata_weights, mask, weights, negative_mask, squared, reduction, batch_first)  # fmt: skip
     return _against_hardest(batch, hardest_by).cost(terms.hinge)
 
 
@@ -370,10 +358,8 @@ def warp_loss(
     """
     checks.num_items(num_items, needed=True)
     checks.choice("rank_weight", rank_weight, RANK_WEIGHTS)
-    batch = checked(
-        MANY, positive_scores, many_negative_scores, positive_items, negative_items, metadata, metadata_weights, mask,
-        weights, negative_mask, squared, reduction, batch_first,
-    )  # fmt: skip
+    batch = checked(MANY, positive_scores, many_negative_scores, positive_items, negative_items, metadata,
+        metadata_weights, mask, weights, negative_mask, squared, reduction, batch_first)  # fmt: skip
     row, tries, found = choosing.first_hit(batch.judged(choosing.violates), batch.real)
     weight = _rank_weight(rank_weight, num_items, tries.clamp(min=1), batch.dtype)
     return batch.against(row, found).cost(lambda *pair: weight * terms.hinge(*pair))
@@ -421,10 +407,8 @@ def softmax_loss(
     """
     checks.temperature(temperature)
     checks.no_function("many_negative_scores", many_negative_scores)
-    batch = checked(
-        MANY, positive_scores, many_negative_scores, positive_items, negative_items, metadata, metadata_weights, mask,
-        weights, negative_mask, False, reduction, batch_first,
-    )  # fmt: skip
+    batch = checked(MANY, positive_scores, many_negative_scores, positive_items, negative_items, metadata,
+        metadata_weights, mask, weights, negative_mask, False, reduction, batch_first)  # fmt: skip
     return batch.cost(partial(terms.softmax, temperature=float(temperature)))
 
 

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from pairloss import checks
 from pairloss.reduction import hide
-from pairloss.tensors import at, readable, rows_first, usable, widest
+from pairloss.tensors import at, read, readable, rows_first, usable, widest
 
 Metadata = dict[str, Tensor]
 MetadataWeights = dict[str, float]
@@ -79,7 +79,7 @@ class Credit(NamedTuple):
         """None where there is no metadata, or no pair that counts."""
         if not metadata or metadata_weights is None or positive_items is None or negative_items is None:
             return None
-        if counts is not None and readable(counts) and checks.true((~counts).all()):
+        if counts is not None and readable(counts) and read((~counts).all()):
             return None
         positive, negative = hide(counts, usable(positive_items)), hide(counts, usable(negative_items))
         negative = hide(real, negative)

@@ -30,7 +30,7 @@ def logistic_loss(observed_ratings: torch.Tensor, predicted_ratings: torch.Tenso
     tensor(0.1269)
     """
     observed, predicted = _ratings(observed_ratings, predicted_ratings)
-    checks.only_values("observed_ratings", observed_ratings, (-1, 0, 1))
+    checks.none("observed_ratings", observed, lambda y: (y != 0) & (y.abs() != 1), "only -1, 0 and 1")
     # softplus(−r) for a like, softplus(r) for a dislike: exact on either side, where a form with r·y cancels.
     return _mean(functional.softplus(predicted.where(observed <= 0, -predicted), threshold=40))
 
@@ -57,8 +57,8 @@ def poisson_loss(observed_ratings: torch.Tensor, predicted_ratings: torch.Tensor
     tensor(1.5000)
     """
     observed, predicted = _ratings(observed_ratings, predicted_ratings)
-    checks.none_below_0("observed_ratings", observed)
-    checks.above_zero("predicted_ratings", predicted_ratings, "give exp or softplus of a score")
+    checks.none("observed_ratings", observed, lambda y: y < 0, "counts of at least 0")
+    checks.none("predicted_ratings", predicted, lambda r: r <= 0, "all above 0: give exp or softplus of a score")
     loss = functional.poisson_nll_loss(predicted, observed, log_input=False, eps=0.0, reduction="none")
     return _mean(loss)
 
