@@ -1,7 +1,7 @@
 """What the long tasks share: code of the chapters, tables that are filled row by row, and intervals.
 
 A task is a list of jobs, each named by the first columns of its table. What the table has is not run again, so a
-task that broke off goes on where it was; a row is added as soon as it is done.
+task that broke off goes on where it was. A row is added as soon as it is done.
 """
 
 import contextlib

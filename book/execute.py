@@ -1,4 +1,4 @@
-"""Execute chapters: from each NAME.md write NAME.ipynb beside it, with outputs and nothing about this machine.
+"""Execute chapters: from each NAME.md write NAME.ipynb, with outputs and nothing about this machine.
 
 python book/execute.py                     every chapter
 python book/execute.py standard_losses     that one
@@ -19,7 +19,7 @@ CHAPTERS = Path(__file__).parent / "chapters"
 
 
 def execute(source: Path) -> None:
-    os.environ["TQDM_DISABLE"] = "1"  # a progress bar is for those who wait; nothing of it is stored
+    os.environ["TQDM_DISABLE"] = "1"  # a progress bar is for those who wait, and is not stored
     notebook = jupytext.read(source)
     NotebookClient(notebook, record_timing=False, coalesce_streams=True, timeout=600).execute(cwd=source.parent)
     notebook.metadata = {key: notebook.metadata[key] for key in ("accelerator", "kernelspec")}

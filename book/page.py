@@ -34,7 +34,7 @@ LOST = (
 
 
 def configure(app, config):
-    """Derive the address of the site from that of the repository, and name the version."""
+    """Derive the address of the site from the address of the repository, and name the version."""
     options = config.html_theme_options
     owner, name = urlsplit(options["repository_url"]).path.strip("/").split("/")
     config.html_baseurl = config.ogp_site_url = f"https://{owner}.github.io/{name}/"
@@ -46,7 +46,7 @@ def complete(app, name, template, context, doctree):
     """Add to the head of a page what sphinxext-opengraph has for pages with a source only."""
     site, tags = app.config.html_baseurl, context.get("metatags", "")
     if name == app.config.root_doc:
-        context["docstitle"] = ""  # its title is that of the book
+        context["docstitle"] = ""  # its title is the title of the book
     if not doctree:
         tags += f'<meta name="description" content="{app.config.html_title}">'
         tags += f'<meta property="og:image" content="{site}{app.config.ogp_image}">'

@@ -41,7 +41,7 @@ class MatrixFactorisation(torch.nn.Module):
 
 
 class Gather(torch.autograd.Function):
-    """The rows of all ranks in one tensor; backward, each rank gets the sum of what all make of its rows."""
+    """The rows of all ranks in one tensor. Backward, each rank gets the sum of what all make of its rows."""
 
     @staticmethod
     def forward(ctx, rows):
@@ -74,7 +74,7 @@ def softmax(model, u, i, j, largest, known, log_q):
     """The same against the positives of all ranks, with log q taken out.
 
     Each rank looks up its own items, and those of the others come through ``gather``. Where every rank has the whole
-    table it could look them up itself; where each has a part of it, or a network makes the vectors, it could not.
+    table it could look them up itself. Where each has a part of it, or a network makes the vectors, it could not.
     """
     own = torch.cat([model.items[i], model.bias[i].unsqueeze(1)], 1)
     vectors, items = gather(own, largest), gather(i, largest, value=-1)
@@ -132,7 +132,7 @@ def join():
 
 
 def save(path, state):
-    """Write beside and rename: whoever is killed in between leaves the old file whole."""
+    """Write another file and rename it: whoever is killed in between leaves the old file whole."""
     unfinished = path.with_name(path.name + ".unfinished")
     torch.save(state, unfinished)
     unfinished.replace(path)

@@ -30,7 +30,7 @@ FEATURES = ["user", "positive", *(f"negative {k}" for k in range(K))]
 
 
 def sharded(start, optimizer, device):
-    """Tables by name, each rank with a share of the rows of each; their optimizer steps within backward."""
+    """Tables by name, each rank with a share of the rows of each. Their optimizer steps within backward."""
     features = {"people": FEATURES[:1], "films": FEATURES[1:]}
     tables = EmbeddingBagCollection(
         device=torch.device("meta"),  # a whole table is nowhere

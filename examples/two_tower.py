@@ -70,7 +70,7 @@ def learn(train: Interactions, features: Tensor, dim: int = 32, epochs: int = 30
 
 
 def quality(features: str = "genres", seed: int = 0, **options: int) -> tuple[float, float, Tensor]:
-    """NDCG@10 of held-out films that are known, and that of new films among themselves; and the scores."""
+    """NDCG@10 of held-out films that are known, the same of new films among themselves, and the scores."""
     torch.manual_seed(seed)
     data = pairloss.datasets.generate(seed)
     new = torch.rand(data.num_items) < 0.1

@@ -31,8 +31,8 @@ def pairwise_hinge_loss(
     large, takes digits from the pairs that it is not in.
 
     Args:
-        scores: scores s, [L] floating. Equal scores are a tie, which costs :math:`m^q`, at infinity too;
-            padding may score −1e9 or −inf.
+        scores: scores s, [L] floating. Equal scores are a tie, which costs :math:`m^q`, at infinity too.
+            Padding may score −1e9 or −inf.
         labels: labels y ≥ 0, [L], bool or any real dtype. On a GPU, and under torch.compile, their number cannot be
             read. There bool labels take one pass, uint8 at most eight, and others as many as if all differed.
         groups: ids of the groups, [L] integer, or None for one list
@@ -40,16 +40,16 @@ def pairwise_hinge_loss(
         power: q, 1 for the hinge, 2 for its square
         reduction: "mean", over all pairs of all groups, or "sum"
 
-    Returns: a scalar, float32 (float64 for float64 scores); 0 where there is no pair.
+    Returns: a scalar, float32 (float64 for float64 scores), and 0 where there is no pair.
 
     Raises: TypeError for a wrong dtype, ValueError for a wrong shape, device, margin, power or reduction and (on the
     CPU) labels that are not finite numbers of at least 0.
 
-    See Also: :func:`~pairloss.hinge_loss`, over sampled pairs; :func:`~pairloss.lambdarank_loss`, which weighs pairs by
-    what they do at the top of the list.
+    See Also: :func:`~pairloss.hinge_loss` (over sampled pairs), :func:`~pairloss.lambdarank_loss` (which weighs pairs
+    by what they do at the top of the list).
 
     Source: by sorting in O(L log L), the hinge: Joachims, ICML 2005, doi:10.1145/1102351.1102399, and Airola,
-    Pahikkala and Salakoski, Pattern Recognition Letters 2011, doi:10.1016/j.patrec.2011.03.014; its square:
+    Pahikkala and Salakoski, Pattern Recognition Letters 2011, doi:10.1016/j.patrec.2011.03.014. Its square:
     Rust and Hocking, arXiv 2302.11062. The form without differences of sums is ours.
 
     >>> scores, labels = torch.tensor([2.0, 0.5, 1.5]), torch.tensor([1, 0, 0])
@@ -95,7 +95,7 @@ def _enough(number: int) -> int:
 
 
 class _Line(NamedTuple):
-    """Items by rising score, and for each its bar: what an item of a lower label must pass to cost; all [L]."""
+    """Items by rising score, and for each its bar: what an item of a lower label must pass to cost, all [L]."""
 
     order: Tensor  # where the items stand in the list
     value: Tensor  # their scores
@@ -119,7 +119,7 @@ def _line(scores: Tensor, margin: float) -> _Line:
 def _binary_hinge(
     line: _Line, high: Tensor, segment: Tensor | None, delta: Tensor, power: int
 ) -> tuple[Tensor, Tensor]:
-    """Sum over pairs (high, low), in each segment on its own, and the number of pairs; in float64."""
+    """Sum over pairs (high, low), in each segment on its own, and the number of pairs, in float64."""
     length, first, begin = high.shape[0], line.place, None
     start, end = first.new_zeros(1), first.new_full((1,), length)
     if segment is not None:
@@ -164,7 +164,7 @@ def _binary_hinge(
 
 
 def _difference(above: Tensor, below: Tensor) -> Tensor:
-    """above − below; 0 where they are equal, at infinity too."""
+    """above − below, and 0 where they are equal, at infinity too."""
     return (above - below).where(above != below, 0)
 
 

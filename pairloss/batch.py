@@ -33,9 +33,9 @@ class Batch(NamedTuple):
     """Pairs whose negatives are yet to be chosen, [K, B], or are chosen, [B]."""
 
     positive: Tensor  # scores, [B]
-    negative: Tensor  # scores, [K, B] or [B]; without gradients where a function gave them
+    negative: Tensor  # scores, [K, B] or [B], without gradients where a function gave them
     real: Tensor | None  # which negatives are real, [K, B]
-    found: Tensor | None  # for which pairs the choice found a negative, [B]; the others cost 0
+    found: Tensor | None  # for which pairs the choice found a negative, [B] (the others cost 0)
     counts: Tensor | None  # which pairs count, [B]
     dtype: torch.dtype  # the dtype of the loss
     credit: Credit | None

@@ -142,7 +142,7 @@ def negatives(
     name = "negative_items" if are_ids else name
     (ids if are_ids else scores)(name, values)
     alike = values.ndim == positive.ndim
-    if alike and positive.shape[-1:] == (1,):  # another shape beside a column [B, 1] was meant as a table
+    if alike and positive.shape[-1:] == (1,):  # a shape other than [B, 1] was meant as a table
         alike = values.shape == positive.shape
     if one and (alike or not many):
         beside(name, values, positive, "positive_scores", positive.shape)
@@ -188,7 +188,7 @@ def of_the_choice(index: Any, many: Tensor) -> None:
 
 
 def mask_and_weights(mask: Any, weights: Any, positive: Tensor) -> None:
-    """``mask`` is None or bool [B]; ``weights`` is None or numbers ≥ 0, [B]."""
+    """``mask`` is None or bool [B], and ``weights`` is None or numbers ≥ 0, [B]."""
     optional("mask", mask, bools, positive, "positive_scores", positive.shape)
     if weights is not None:
         tensor("weights", weights, "numbers (to leave pairs out, use mask)", FLOATS + INTEGERS)
@@ -230,7 +230,7 @@ def function(name: str, value: Any) -> None:
 
 
 def metadata(tables: Any, weights: Any) -> None:
-    """``tables`` and ``weights`` have the same keys; tables share N, weights are ≥ 0 and sum to at most 1."""
+    """``tables`` and ``weights`` have the same keys. Tables share N, weights are ≥ 0 and sum to at most 1."""
     if tables is None and weights is None:
         return
     for name, value in (("metadata", tables), ("metadata_weights", weights)):
@@ -289,7 +289,7 @@ def none(name: str, values: Tensor, wrong: Callable[[Tensor], Tensor], expected:
 
 
 def listed(values: Any, labels: Any, groups: Any) -> None:
-    """Scores, ``labels`` and, if given, ``groups`` are of one shape [L]; labels are finite and ≥ 0."""
+    """Scores, ``labels`` and, if given, ``groups`` are of one shape [L]. Labels are finite and ≥ 0."""
     scores("scores", values)
     if values.ndim != 1:
         raise ValueError(
@@ -334,7 +334,7 @@ def _short(value: Any) -> str:
 
 
 def in_batch(values: Any, users: Any, items: Any, log_q: Any, mask: Any, tables: Any) -> None:
-    """Scores are [B, C], C ≥ B and C ≥ 1; ``users`` are [B], ``items`` and ``log_q`` [C], ``mask`` is [B, C]."""
+    """Scores are [B, C], C ≥ B and C ≥ 1. ``users`` are [B], ``items`` and ``log_q`` [C], ``mask`` is [B, C]."""
     scores("scores", values)
     if values.ndim != 2 or values.shape[1] < max(values.shape[0], 1):
         raise ValueError(
@@ -353,7 +353,7 @@ def in_batch(values: Any, users: Any, items: Any, log_q: Any, mask: Any, tables:
 
 
 def sampling(users: Any, interactions: Any, num_negatives: Any, weights: Any) -> None:
-    """``users`` [B] are rows of ``interactions`` [U, N]; ``num_negatives`` is at least 1, ``weights`` are [N]."""
+    """``users`` [B] are rows of ``interactions`` [U, N], ``num_negatives`` is at least 1, ``weights`` are [N]."""
     ids("positive_users", users)
     if not isinstance(interactions, Tensor):
         got = type(interactions).__name__

@@ -44,10 +44,10 @@ def choose_hardest(
 
     Args:
         many_negative_scores: scores of the sampled negatives, [K, B]
-        negative_mask: which of them are real, [K, B] bool; the others are never chosen
+        negative_mask: which of them are real, [K, B] bool (the others are never chosen)
         batch_first: whether both are [B, K]
 
-    Returns: row indices, [B] int64; 0 where no negative is real. A NaN counts as the highest score.
+    Returns: row indices, [B] int64, and 0 where no negative is real. A NaN counts as the highest score.
 
     Raises: TypeError for a wrong dtype, ValueError for a wrong shape or device.
 
@@ -61,17 +61,17 @@ def choose_semi_hard(
     positive_scores: Tensor, many_negative_scores: Tensor, negative_mask: Tensor | None = None, *,
     batch_first: bool = False,
 ) -> Tensor:  # fmt: skip
-    r"""The row of the highest-scoring negative below its positive; where none is below, of the lowest.
+    r"""The row of the highest-scoring negative below its positive, or of the lowest where none is below.
 
     Hard, but not so hard that it may well be a false negative.
 
     Args:
         positive_scores: scores of the positives, [B]
         many_negative_scores: scores of the sampled negatives, [K, B]
-        negative_mask: which of them are real, [K, B] bool; the others are never chosen
+        negative_mask: which of them are real, [K, B] bool (the others are never chosen)
         batch_first: whether the last two are [B, K]
 
-    Returns: row indices, [B] int64; 0 where no negative is real.
+    Returns: row indices, [B] int64, and 0 where no negative is real.
 
     Raises: TypeError for a wrong dtype, ValueError for a wrong shape or device.
 
@@ -94,14 +94,14 @@ def choose_first_violation(
     This is the search of WARP (Weston, Bengio and Usunier, IJCAI 2011), for all pairs at once.
 
     Args:
-        margins: margin :math:`d - p + n_k` of each negative, [K, B]; above 0 is a violation
-        negative_mask: which negatives are real, [K, B] bool; one that is not does not count as a try
+        margins: margin :math:`d - p + n_k` of each negative, [K, B]. Above 0 is a violation.
+        negative_mask: which negatives are real, [K, B] bool. Another is never chosen and is no try.
         batch_first: whether both are [B, K]
 
     Returns:
-        ``(index, tries, found)``, each [B]. index is the row of the first violation (int64; K − 1 where there is none),
-        tries the number of draws it took (int64; all real negatives where there is none), and found whether there is
-        one (bool). A NaN counts as a violation, so that it stays visible.
+        ``(index, tries, found)``, each [B]. index is the row of the first violation (int64, K − 1 where there is none).
+        tries is the number of draws it took (int64, all real negatives where there is none). found is whether there
+        is one (bool). A NaN counts as a violation, so that it stays visible.
 
     Raises: TypeError for a wrong dtype, ValueError for a wrong shape or device.
 
@@ -172,7 +172,7 @@ def first_hit(hit: Tensor, real: Tensor | None) -> tuple[Tensor, Tensor, Tensor]
 
 
 def _first_largest(many: Tensor) -> Tensor:
-    """The row of the largest entry of each column, the first of equal ones; a NaN is larger than any number.
+    """The row of the largest entry of each column, the first of equal ones. A NaN is larger than any number.
 
     On the CPU ``max`` with indices walks down the columns. Two passes along the rows take half the time at
     (50, 65536), and less than that at (500, 16384).

@@ -27,9 +27,9 @@ def in_batch_softmax_loss(
     positive of the same person. Each row has one positive, so several positives of a person do not push each other
     down. Without ``log_q`` the divisor :math:`n q_c` is 1.
 
-    A batch draws popular items often. With the probability :math:`q_c` that a draw gives the item of column c, and
-    :math:`n = B + M - 1` draws, the sum estimates, without bias, the sum over all items that are not positives of the
-    user. The positive itself is not drawn, so its score is not corrected.
+    A batch draws popular items often. Let a draw give the item of column c with probability :math:`q_c`. With
+    :math:`n = B + M - 1` draws, the sum is an unbiased estimate of the sum over all items that are not positives of
+    the user. The positive itself is not drawn, so its score is not corrected.
 
     Args:
         scores: s, [B, B + M] floating. The item of column u is the positive of row u. The last M columns are negatives
@@ -49,10 +49,10 @@ def in_batch_softmax_loss(
 
     Raises: as every loss, and ValueError for (on the CPU) a ``log_q`` above 0 or infinite.
 
-    See Also: :mod:`pairloss.pairs`, for arguments, result and errors; :func:`~pairloss.softmax_loss`, against negatives
-    sampled for each positive.
+    See Also: :mod:`pairloss.pairs` (arguments, result, errors), :func:`~pairloss.softmax_loss` (against
+    negatives sampled for each positive).
 
-    Source: Yi et al., RecSys 2019, doi:10.1145/3298689.3346996 (log q); Yang et al., WWW 2020 Companion,
+    Source: Yi et al., RecSys 2019, doi:10.1145/3298689.3346996 (log q). Yang et al., WWW 2020 Companion,
     doi:10.1145/3366424.3386195 (mixed negatives). Khrylchenko et al., RecSys 2025, arXiv 2507.09331, show that the
     positive must stay uncorrected. The loss here has the gradient of theirs.
 

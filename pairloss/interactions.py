@@ -18,7 +18,7 @@ class Interactions:
 
     Fields:
         users, items: ids of the n interactions, [n] integer each, in any order
-        num_users, num_items: U and N; ids run from 0, and a user or an item may have no interaction
+        num_users, num_items: U and N. Ids run from 0, and a user or an item may have no interaction
         name: what the data are, for titles and captions
         titles: one per item, N
         genres: which genres each item has, [N, G] bool
@@ -28,8 +28,8 @@ class Interactions:
             and ``items``, where that is known
         user_names, item_names: what each user and each item is called in the table that they come from, U and N
 
-    Raises: TypeError for a wrong type or dtype, ValueError for shapes or devices that do not fit and (on the CPU) ids
-    outside 0 … U − 1 or 0 … N − 1.
+    Raises: TypeError for a wrong type or dtype. ValueError for shapes or devices that do not fit, and on the CPU for
+    ids outside 0 … U − 1 or 0 … N − 1.
 
     >>> chosen = Interactions(torch.tensor([0, 0, 1]), torch.tensor([2, 0, 1]), num_users=2, num_items=3)
     >>> chosen.matrix.to_dense()
@@ -149,7 +149,7 @@ class Interactions:
         times, some of it may be held out and some stay.
 
         Args:
-            share: of the interactions of each user, above 0 and at most 1; what that gives is rounded
+            share: of the interactions of each user, above 0 and at most 1, rounded to whole interactions
             by_time: whether to hold out the latest by ``times``
             generator: source of randomness, on the device of the interactions
 

@@ -42,16 +42,16 @@ def lambdarank_loss(
         at: k, at least 1, or None for the whole list
         reduction: "mean", over all groups, those without a pair included, or "sum"
 
-    Returns: a scalar, float32 (float64 for float64 scores); 0 where there is no pair.
+    Returns: a scalar, float32 (float64 for float64 scores), and 0 where there is no pair.
 
     Raises: TypeError for a wrong dtype, ValueError for a wrong shape, device, sigma, ``at`` or reduction and (on the
     CPU) labels that are not finite numbers of at least 0.
 
-    See Also: :func:`~pairloss.pairwise_hinge_loss`, every pair alike; :func:`~pairloss.warp_loss`, which estimates the
-    rank from sampled negatives.
+    See Also: :func:`~pairloss.pairwise_hinge_loss` (every pair alike), :func:`~pairloss.warp_loss` (which estimates the
+    rank from sampled negatives).
 
-    Source: Burges, From RankNet to LambdaRank to LambdaMART, MSR-TR-2010-82, sections 3 and 4; as a loss
-    whose gradient are its lambdas, Wang et al., CIKM 2018, doi:10.1145/3269206.3271784.
+    Source: Burges, From RankNet to LambdaRank to LambdaMART, MSR-TR-2010-82, sections 3 and 4. As a loss
+    whose gradient are its lambdas: Wang et al., CIKM 2018, doi:10.1145/3269206.3271784.
 
     >>> loss = lambdarank_loss(torch.tensor([1.0, 2.0]), torch.tensor([1, 0]))
     >>> f"{loss:.4f}"  # (1 − 1 / log2(3)) · log(1 + e)
@@ -139,7 +139,7 @@ def _at_once(s: Tensor, of_pairs: Callable[..., Any], pieces: list[tuple[Index, 
 
 
 class _InPieces(torch.autograd.Function):
-    """The same, of which nothing but s and the gradient is kept; a second derivative takes all pieces at once."""
+    """The same, but only s and the gradient are kept. A second derivative takes all pieces at once."""
 
     @staticmethod
     def forward(ctx: Any, s: Tensor, of_pairs: Callable[..., Any], pieces: list[tuple[Index, Index]]) -> Tensor:

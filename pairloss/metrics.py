@@ -41,7 +41,7 @@ def ndcg(
 
     Raises: TypeError for a wrong dtype, ValueError for a wrong shape, device, k or reduction and (on the CPU) NaN.
 
-    See Also: :func:`~pairloss.metrics.recall`, for which all k places are the same.
+    See Also: :func:`~pairloss.metrics.recall` (for which all k places are the same).
 
     Source: Järvelin and Kekäläinen, ACM TOIS 2002, doi:10.1145/582415.582418, with log₂(1 + r) for their log₂ r.
 

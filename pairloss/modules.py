@@ -59,7 +59,7 @@ class _PairLoss(torch.nn.Module):
         self, positive_scores: Tensor, negative_scores: Scores, positive_items: Tensor | None = None,
         negative_items: Tensor | None = None, **masks: Tensor | None,
     ) -> Tensor:  # fmt: skip
-        """The loss of a batch; arguments as in :mod:`pairloss.pairs`, and so are mask, weights and negative_mask."""
+        """The loss of a batch. All arguments, masks and weights included, are as in :mod:`pairloss.pairs`."""
         fixed = {name: getattr(self, name) for name in ("metadata", "metadata_weights", *self._options)}
         items = {"positive_items": positive_items, "negative_items": negative_items}
         return type(self).function(positive_scores, negative_scores, **items, **masks, **fixed)

@@ -106,8 +106,8 @@ def pair_loss(
 
     Raises: TypeError, ValueError as every loss, and where a term or a choice returns what it should not.
 
-    See Also: :func:`~pairloss.log_bpr_loss`, :func:`~pairloss.softmax_loss` and :func:`~pairloss.warp_loss`, sentences
-    with a name; :mod:`pairloss.pairs`, for all arguments in detail.
+    See Also: :func:`~pairloss.log_bpr_loss`, :func:`~pairloss.softmax_loss` and :func:`~pairloss.warp_loss` (sentences
+    with a name), :mod:`pairloss.pairs` (all arguments in detail).
 
     Source: the composition is ours. The example is the pairwise softmax loss of Yang et al., NeurIPS 2024,
     arXiv 2411.00163, with tanh and temperature 1.
@@ -137,7 +137,7 @@ def bpr_loss(
     *, mask: Tensor | None = None, weights: Tensor | None = None,
     squared: bool = True, reduction: Reduction = "mean",
 ) -> Tensor:  # fmt: skip
-    r"""Sigmoid BPR plus its square, as Collie defines it; Spotlight's, without the square, is ``squared=False``.
+    r"""Sigmoid BPR plus its square, as Collie defines it. Spotlight's, without the square, is ``squared=False``.
 
     .. math:: \ell = d - \sigma(x)
 
@@ -151,8 +151,8 @@ def bpr_loss(
         mask, weights: which pairs count, [B] bool, and how much each does, [B] of at least 0
         squared, reduction: :math:`\ell + \ell^2` or :math:`\ell`, as "mean", "sum" or "none" (one value per pair)
 
-    See Also: :mod:`pairloss.pairs`, for arguments, result and errors; :func:`~pairloss.log_bpr_loss`, the BPR of the
-    paper; :func:`~pairloss.adaptive_bpr_loss`, against the hardest of K; :class:`~pairloss.BPRLoss`, the module.
+    See Also: :mod:`pairloss.pairs` (arguments, result, errors), :func:`~pairloss.log_bpr_loss` (the BPR of the
+    paper), :func:`~pairloss.adaptive_bpr_loss` (against the hardest of K), :class:`~pairloss.BPRLoss` (the module).
 
     Source: Spotlight, ``spotlight.losses.bpr_loss`` (squared=False), and Collie, ``collie.loss.bpr_loss``.
     Rendle et al. (UAI 2009, arXiv 1205.2618), after whom it is named, maximise :math:`\log \sigma(x)` instead.
@@ -173,7 +173,7 @@ def hinge_loss(
     *, mask: Tensor | None = None, weights: Tensor | None = None,
     squared: bool = True, reduction: Reduction = "mean",
 ) -> Tensor:  # fmt: skip
-    r"""Pairwise hinge plus its square, as Collie defines it; Spotlight's, without the square, is ``squared=False``.
+    r"""Pairwise hinge plus its square, as Collie defines it. Spotlight's, without the square, is ``squared=False``.
 
     .. math:: \ell = \max(0, d - x)
 
@@ -187,9 +187,9 @@ def hinge_loss(
         mask, weights: which pairs count, [B] bool, and how much each does, [B] of at least 0
         squared, reduction: :math:`\ell + \ell^2` or :math:`\ell`, as "mean", "sum" or "none" (one value per pair)
 
-    See Also: :mod:`pairloss.pairs`, for arguments, result and errors; :func:`~pairloss.adaptive_hinge_loss` and
-    :func:`~pairloss.warp_loss`, which choose among several negatives; :func:`~pairloss.pairwise_hinge_loss`, over all
-    pairs of a list; :class:`~pairloss.HingeLoss`, the module.
+    See Also: :mod:`pairloss.pairs` (arguments, result, errors), :func:`~pairloss.adaptive_hinge_loss` and
+    :func:`~pairloss.warp_loss` (among several negatives), :func:`~pairloss.pairwise_hinge_loss` (over all
+    pairs of a list), :class:`~pairloss.HingeLoss` (the module).
 
     Source: Spotlight, ``spotlight.losses.hinge_loss`` (squared=False), and Collie, ``collie.loss.hinge_loss``.
 
@@ -223,8 +223,8 @@ def log_bpr_loss(
         mask, weights: which pairs count, [B] bool, and how much each does, [B] of at least 0
         squared, reduction: :math:`\ell + \ell^2` or :math:`\ell`, as "mean", "sum" or "none" (one value per pair)
 
-    See Also: :mod:`pairloss.pairs`, for arguments, result and errors; :func:`~pairloss.bpr_loss`, what Spotlight and
-    Collie call BPR; :class:`~pairloss.LogBPRLoss`, the module.
+    See Also: :mod:`pairloss.pairs` (arguments, result, errors), :func:`~pairloss.bpr_loss` (what Spotlight and
+    Collie call BPR), :class:`~pairloss.LogBPRLoss` (the module).
 
     Source: Rendle, Freudenthaler, Gantner and Schmidt-Thieme, UAI 2009, arXiv 1205.2618, section 4.1.
     The partial credit, by label smoothing, is ours.
@@ -244,12 +244,12 @@ def adaptive_bpr_loss(
     *, mask: Tensor | None = None, weights: Tensor | None = None, negative_mask: Tensor | None = None,
     batch_first: bool = False, hardest_by: HardestBy = "score", squared: bool = True, reduction: Reduction = "mean",
 ) -> Tensor:  # fmt: skip
-    r"""Sigmoid BPR against the hardest of K negatives, plus its square; ``squared=False`` leaves that out.
+    r"""Sigmoid BPR against the hardest of K negatives, plus its square, which ``squared=False`` leaves out.
 
     .. math:: \ell = d_{k^*} - \sigma(p - n_{k^*}), \qquad k^* = \arg\max_k n_k
 
     with p the score of the positive, :math:`n_k` the score of its k-th negative and :math:`d_k` the difference
-    that the two should reach, 1 without metadata. Partial credit is that of the chosen negative.
+    that the two should reach, 1 without metadata. The chosen negative gives the partial credit.
 
     Args:
         positive_scores, many_negative_scores: p, [B], and n, [K, B], a sequence of K tensors [B] or a function of ids
@@ -261,8 +261,8 @@ def adaptive_bpr_loss(
             a worse unrelated one
         squared, reduction: :math:`\ell + \ell^2` or :math:`\ell`, as "mean", "sum" or "none" (one value per pair)
 
-    See Also: :mod:`pairloss.pairs`, for arguments, result and errors; :func:`~pairloss.bpr_loss`, against one negative;
-    :func:`~pairloss.choose_hardest`, the choice alone; :class:`~pairloss.AdaptiveBPRLoss`, the module.
+    See Also: :mod:`pairloss.pairs` (arguments, result, errors), :func:`~pairloss.bpr_loss` (against one
+    negative), :func:`~pairloss.choose_hardest` (the choice alone), :class:`~pairloss.AdaptiveBPRLoss` (the module).
 
     Source: Collie, ``collie.loss.adaptive_bpr_loss``.
 
@@ -283,12 +283,12 @@ def adaptive_hinge_loss(
     *, mask: Tensor | None = None, weights: Tensor | None = None, negative_mask: Tensor | None = None,
     batch_first: bool = False, hardest_by: HardestBy = "score", squared: bool = True, reduction: Reduction = "mean",
 ) -> Tensor:  # fmt: skip
-    r"""Pairwise hinge against the hardest of K negatives, plus its square; ``squared=False`` leaves that out.
+    r"""Pairwise hinge against the hardest of K negatives, plus its square, which ``squared=False`` leaves out.
 
     .. math:: \ell = \max(0, d_{k^*} - p + n_{k^*}), \qquad k^* = \arg\max_k n_k
 
     with p the score of the positive, :math:`n_k` the score of its k-th negative and :math:`d_k` the difference
-    that the two should reach, 1 without metadata. Partial credit is that of the chosen negative.
+    that the two should reach, 1 without metadata. The chosen negative gives the partial credit.
 
     Args:
         positive_scores, many_negative_scores: p, [B], and n, [K, B], a sequence of K tensors [B] or a function of ids
@@ -300,9 +300,9 @@ def adaptive_hinge_loss(
             a worse unrelated one
         squared, reduction: :math:`\ell + \ell^2` or :math:`\ell`, as "mean", "sum" or "none" (one value per pair)
 
-    See Also: :mod:`pairloss.pairs`, for arguments, result and errors; :func:`~pairloss.warp_loss`, against the first
-    that violates the margin; :func:`~pairloss.choose_hardest`, the choice alone;
-    :class:`~pairloss.AdaptiveHingeLoss`, the module.
+    See Also: :mod:`pairloss.pairs` (arguments, result, errors), :func:`~pairloss.warp_loss` (against the first
+    that violates the margin), :func:`~pairloss.choose_hardest` (the choice alone), :class:`~pairloss.AdaptiveHingeLoss`
+    (the module).
 
     Source: Spotlight, ``spotlight.losses.adaptive_hinge_loss`` (squared=False), and Collie,
     ``collie.loss.adaptive_hinge_loss``.
@@ -347,9 +347,9 @@ def warp_loss(
         rank_weight: "log" or "harmonic"
         squared, reduction: :math:`\ell + \ell^2` or :math:`\ell`, as "mean", "sum" or "none" (one value per pair)
 
-    See Also: :mod:`pairloss.pairs`, for arguments, result and errors; :func:`~pairloss.choose_first_violation`, the
-    search alone; :func:`~pairloss.lambdarank_loss`, which knows the ranks instead of estimating them;
-    :class:`~pairloss.WARPLoss`, the module.
+    See Also: :mod:`pairloss.pairs` (arguments, result, errors), :func:`~pairloss.choose_first_violation` (the
+    search alone), :func:`~pairloss.lambdarank_loss` (which knows the ranks instead of estimating them),
+    :class:`~pairloss.WARPLoss` (the module).
 
     Source: Weston, Bengio and Usunier, WSABIE, IJCAI 2011, and Collie, ``collie.loss.warp_loss``.
 
@@ -395,11 +395,11 @@ def softmax_loss(
         temperature: :math:`\tau`, above 0. One that is learned divides the scores before the call.
         reduction: "mean", "sum" or "none" (one value per pair)
 
-    See Also: :mod:`pairloss.pairs`, for arguments, result and errors; :func:`~pairloss.in_batch_softmax_loss`, against
-    the other positives of a batch; :func:`~pairloss.adaptive_hinge_loss`, against the hardest;
-    :class:`~pairloss.SoftmaxLoss`, the module.
+    See Also: :mod:`pairloss.pairs` (arguments, result, errors), :func:`~pairloss.in_batch_softmax_loss` (against
+    the other positives of a batch), :func:`~pairloss.adaptive_hinge_loss` (against the hardest),
+    :class:`~pairloss.SoftmaxLoss` (the module).
 
-    Source: Bengio and Senécal, IEEE Transactions on Neural Networks 19(4), 2008 (sampled softmax); van den Oord,
+    Source: Bengio and Senécal, IEEE Transactions on Neural Networks 19(4), 2008 (sampled softmax). Van den Oord,
     Li and Vinyals, 2018, arXiv 1807.03748 (InfoNCE). The partial credit, by soft targets, is ours.
 
     >>> softmax_loss(torch.tensor([1.5]), torch.tensor([[1.0], [4.0], [1.49]]))
@@ -425,8 +425,8 @@ def pointwise_loss(
         mask, weights: which pairs count, [B] bool, and how much each does, [B] of at least 0
         reduction: "mean", "sum" or "none" (one value per pair)
 
-    See Also: :mod:`pairloss.pairs`, for arguments, result and errors; :func:`~pairloss.bpr_loss`, which compares the
-    two; :func:`~pairloss.logistic_loss`, the same idea with a gradient that does not vanish.
+    See Also: :mod:`pairloss.pairs` (arguments, result, errors), :func:`~pairloss.bpr_loss` (which compares the
+    two), :func:`~pairloss.logistic_loss` (the same idea with a gradient that does not vanish).
 
     Source: Spotlight, ``spotlight.losses.pointwise_loss``.
 

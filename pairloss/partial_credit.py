@@ -29,20 +29,20 @@ def ideal_difference_from_metadata(
         positive_items: item ids, [B] integer, or of any other shape
         negative_items: item ids, integer, shaped like the positives or, for K negatives each, [K, B]
         metadata: for each kind of metadata a table with one row per item. A table [N] or [N, 1] holds categorical
-            codes, which match when they are equal; a code below 0, or NaN, is missing and matches nothing. A table
+            codes, which match when they are equal. A code below 0, or NaN, is missing and matches nothing. A table
             [N, C] is multi-hot, True or 1 where the item has the label and False or 0 elsewhere (bool takes the least
             time). The match is the Jaccard index: the labels that two rows share over those that either has.
-        metadata_weights: the weight of each kind, each ≥ 0, at most 1 in sum; same keys as ``metadata``
+        metadata_weights: the weight of each kind, each ≥ 0, at most 1 in sum, with the same keys as ``metadata``
         batch_first: whether K negatives each are [B, K]
 
     Returns: ideal differences in [0, 1], shaped like ``negative_items``, in ``torch.get_default_dtype()``.
 
-    Raises: TypeError for a wrong type or dtype, ValueError for shapes that do not fit, keys that differ, weights below
-    0 or above 1 in sum, ids outside 0 … N − 1 and multi-hot tables of other numbers than 0 and 1 (on the CPU).
+    Raises: TypeError for a wrong type or dtype. ValueError for shapes that do not fit, keys that differ, and weights
+    below 0 or above 1 in sum. On the CPU also for ids outside 0 … N − 1 and multi-hot tables of more than 0 and 1.
 
-    See Also: :func:`~pairloss.bpr_loss`, :func:`~pairloss.warp_loss` and their kin, which take the same four arguments.
+    See Also: :func:`~pairloss.bpr_loss` and :func:`~pairloss.warp_loss` (the same four arguments).
 
-    Source: Collie, ``collie.loss.ideal_difference_from_metadata``; the Jaccard index and the full match are ours.
+    Source: Collie, ``collie.loss.ideal_difference_from_metadata``. The Jaccard index and the full match are ours.
 
     >>> genre = torch.tensor([0, 0, 1])  # Star Wars, Star Trek, Legally Blonde
     >>> ideal_difference_from_metadata(torch.tensor([0, 0]), torch.tensor([1, 2]), {"genre": genre}, {"genre": 0.25})

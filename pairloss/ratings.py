@@ -1,7 +1,7 @@
 """Losses on explicit ratings, thin wrappers of ``torch.nn.functional`` with the names that Spotlight uses.
 
-All three take observed and predicted ratings of one shape, any shape, and average over all entries;
-an empty batch costs 0. Predictions are floating; observed ratings may have any real dtype.
+All three take observed and predicted ratings of one shape, any shape, and average over all entries.
+An empty batch costs 0. Predictions are floating, and observed ratings may have any real dtype.
 """
 
 import torch
@@ -18,11 +18,11 @@ def logistic_loss(observed_ratings: torch.Tensor, predicted_ratings: torch.Tenso
 
     Args:
         observed_ratings: +1 for a like, −1 or 0 for a dislike, any dtype
-        predicted_ratings: scores r, floating, of the same shape; unbounded
+        predicted_ratings: scores r, floating, of the same shape, unbounded
 
     Raises: TypeError for a wrong dtype, ValueError for a wrong shape or device and (on the CPU) other observed values.
 
-    See Also: :func:`~pairloss.log_bpr_loss`, the same function of the difference of two scores.
+    See Also: :func:`~pairloss.log_bpr_loss` (the same function of the difference of two scores).
 
     Source: Spotlight, ``spotlight.losses.logistic_loss``.
 
@@ -41,7 +41,7 @@ def poisson_loss(observed_ratings: torch.Tensor, predicted_ratings: torch.Tensor
     .. math:: \ell = r - y \log r
 
     A predicted rating is a mean count and must be above 0: give ``scores.exp()`` or ``softplus(scores)``, not raw
-    scores. On the CPU anything else is an error; on a GPU the loss is then infinite or NaN.
+    scores. On the CPU anything else is an error. On a GPU the loss is then infinite or NaN.
 
     Args:
         observed_ratings: counts y ≥ 0, any real dtype
@@ -49,7 +49,7 @@ def poisson_loss(observed_ratings: torch.Tensor, predicted_ratings: torch.Tensor
 
     Raises: TypeError for a wrong dtype, ValueError for a wrong shape or device and (on the CPU) r ≤ 0 or y < 0.
 
-    See Also: :func:`~pairloss.regression_loss`, for ratings that are no counts.
+    See Also: :func:`~pairloss.regression_loss` (for ratings that are no counts).
 
     Source: Spotlight, ``spotlight.losses.poisson_loss``.
 
@@ -74,7 +74,7 @@ def regression_loss(observed_ratings: torch.Tensor, predicted_ratings: torch.Ten
 
     Raises: TypeError for a wrong type or dtype, ValueError for shapes or devices that differ.
 
-    See Also: :func:`~pairloss.poisson_loss`, for counts.
+    See Also: :func:`~pairloss.poisson_loss` (for counts).
 
     Source: Spotlight, ``spotlight.losses.regression_loss``.
 

@@ -59,7 +59,7 @@ def total_weight(
     divided by the weight of *all* parts. The mean of their means differs where masks or weights leave them unequal.
 
     Args:
-        positive_scores: scores of the positives, [B], or anything floating of their shape; only the shape counts
+        positive_scores: scores of the positives, [B], or anything floating of their shape (only that counts)
         mask, weights, negative_mask, batch_first: as the loss gets them
 
     Returns: a scalar without gradient, in float64 (float32 on a device without that): B where all pairs count alike.
@@ -97,7 +97,7 @@ def distributed_mean(loss_sum: Tensor, weight: Tensor, group: Any = None) -> Ten
     Args:
         loss_sum: a loss with the reduction "sum"
         weight: what :func:`~pairloss.total_weight` gives for the same arguments
-        group: the process group, or None for all ranks; without torch.distributed there is one rank
+        group: the process group, or None for all ranks. Without torch.distributed there is one rank
 
     Returns: a scalar, in the dtype of ``loss_sum``: 0 where no rank has a pair.
 

@@ -24,8 +24,8 @@ def sample_negatives(
         positive_users: user ids, [B] integer
         interactions: what is not to be drawn: :class:`~pairloss.Interactions`, or a matrix [U, N], which may be sparse
             COO or CSR, whose stored entries are the interactions, or dense and not 0 there. Interactions and coalesced
-            COO tensors are ready to use. Others are brought into that form at each call; a dense one waits for a GPU.
-            Inside ``torch.compile`` give Interactions, and read their ``most_of_a_user`` before.
+            COO tensors are ready to use. Others are brought into that form at each call, and a dense one waits for a
+            GPU. Inside ``torch.compile`` give Interactions, and read their ``most_of_a_user`` before.
         num_negatives: K, at least 1
         weights: draw in proportion to these, [N] numbers of at least 0, finite: popularity to some power, for
             example. An item of weight 0 is never drawn. They count to one part in :math:`2^{52}` of their sum, or in
@@ -33,14 +33,14 @@ def sample_negatives(
         return_mask: whether to say which draws are real, for ``negative_mask``: all but those for a user who has
             interacted with everything, who gets item 0
         batch_first: whether what comes back is [B, K]
-        generator: source of randomness, on the device of the users; None inside ``torch.compile``
+        generator: source of randomness, on the device of the users, None inside ``torch.compile``
 
     Returns:
-        Item ids, [K, B] int64, on the device of the users; with ``return_mask`` also the mask, [K, B] bool.
+        Item ids, [K, B] int64, on the device of the users, and with ``return_mask`` also the mask, [K, B] bool.
 
-    Raises: TypeError for a wrong type, dtype or layout; ValueError for shapes or devices that do not fit and, on the
-    CPU, for NaN, for weights below 0 or infinite, for a user without a row and, without ``return_mask``, for a user
-    without an item left (of a weight above 0); on a GPU such a user gets N, the id of no item.
+    Raises: TypeError for a wrong type, dtype or layout. ValueError for shapes or devices that do not fit. On the CPU
+    also for NaN, for weights below 0 or infinite and for a user without a row. Without ``return_mask`` a user without
+    an item left (of a weight above 0) is a ValueError on the CPU, and gets N on a GPU, the id of no item.
 
     >>> interactions = torch.tensor([[True, False, True, True]])
     >>> sample_negatives(torch.tensor([0, 0]), interactions, 3)
@@ -98,7 +98,7 @@ def sample_negatives(
 
 
 def _whole(weights: Tensor) -> Tensor:
-    """Weights as whole numbers, whose sums are exact: about 2⁵² all together, 2²³ without float64; 0 for 0 alone."""
+    """Weights as whole numbers, whose sums are exact: 2⁵² all together, 2²³ without float64, and 0 for 0 alone."""
     weights = usable(weights).to(widest(weights.device))
     if not len(weights):
         return weights.long()

@@ -47,7 +47,7 @@ def at(rows: Tensor, index: Tensor) -> Tensor:
     """From each column of ``rows`` [K, B] the entry at ``index`` [B]: a tensor [B], with gradients."""
     if not (rows.is_contiguous() and large(rows)):
         return rows.gather(0, index.unsqueeze(0)).squeeze(0)
-    # The same in one dimension: the backward of gather holds two tensors [K, B], that of index_select one.
+    # The same in one dimension: the backward of gather holds two tensors [K, B], and the one of index_select one.
     place = torch.arange(index.numel(), device=index.device)
     return rows.reshape(-1).index_select(0, index.reshape(-1) * index.numel() + place).reshape(index.shape)
 

@@ -2,7 +2,7 @@
 
 A pair term takes the scores of the positives, the scores of the negatives and the ideal difference ``d`` of each
 pair, all of one shape. Without partial credit ``d`` is the number 1. The term gives one value ℓ per pair, in that
-shape. The softmax alone takes all K negatives of each positive; one that is not real scores −∞ there. A term checks
+shape. The softmax alone takes all K negatives of each positive, with −∞ for one that is not real. A term checks
 nothing, weighs nothing and sums nothing: that is the work of the other three words.
 """
 
@@ -25,7 +25,7 @@ def bpr(positive: Tensor, negative: Tensor, d: Tensor | float) -> Tensor:
 
 
 def hinge(positive: Tensor, negative: Tensor, d: Tensor | float) -> Tensor:
-    """Hinge: ℓ = max(0, d − (positive − negative)); the gradient at the corner is 0."""
+    """Hinge: ℓ = max(0, d − (positive − negative)). The gradient at the corner is 0."""
     return functional.relu(negative - positive + d)
 
 
@@ -70,5 +70,5 @@ def softmax(positive: Tensor, many: Tensor, d: Tensor | float, temperature: floa
 
 
 def pointwise(positive: Tensor, negative: Tensor, d: Tensor | float) -> Tensor:
-    """No comparison: ℓ = 1 − σ(positive) + σ(negative), each side on its own; d plays no part."""
+    """No comparison: ℓ = 1 − σ(positive) + σ(negative), each side on its own. d plays no part."""
     return (-positive).sigmoid() + negative.sigmoid()

@@ -419,7 +419,10 @@ VALUES = [
         lambda: pairloss.total_weight(P[:3], negative_mask=torch.ones(3).bool()),
         "negative_mask has shape [3] beside positive_scores [3]; expected [K, 3]",
     ),
-    (lambda: pairloss.total_weight(P[:3], weights=tensor([1.0, -1.0, 1.0])), "weights holds -1; expected finite numbers of at least 0"),
+    (
+        lambda: pairloss.total_weight(P[:3], weights=tensor([1.0, -1.0, 1.0])),
+        "weights holds -1; expected finite numbers of at least 0",
+    ),
     (lambda: pairloss.logistic_loss(P + 5, P), "observed_ratings holds 5; expected only -1, 0 and 1"),
     (lambda: pairloss.logistic_loss((P + 255).byte(), P), "observed_ratings holds 255; expected only -1, 0 and 1"),
     (lambda: pairloss.poisson_loss(P - 2, P + 1), "observed_ratings holds -2; expected counts of at least 0"),

@@ -15,7 +15,7 @@ DEVICE = os.environ.get("DEVICE", "cpu")  # where the models learn
 WORLDS, FRESH = "made worlds", "fresh worlds"  # each split is of another one
 SEEDS = {WORLDS: 1000, FRESH: 2000}
 PUBLIC = {"Health": "amazon2014-health", "Electronic": "amazon2014-electronic", "Gowalla": "gowalla"}
-SIZES = {  # users in a batch, the number of splits that tune, and that of those that judge
+SIZES = {  # users in a batch, how many splits tune, and how many judge
     **dict.fromkeys(SEEDS, (64, 2, 8)),
     "generated films": (64, 2, 5),
     "MovieLens 100K": (64, 2, 5),
@@ -51,7 +51,7 @@ def load(name: str) -> tuple[Interactions, Interactions | None]:
 
 
 def split(name: str, seed: int) -> Split:
-    """A tenth of all choices tests and a tenth of the rest validates; of a public split a tenth of each user's."""
+    """A tenth of all choices tests and a tenth of the rest validates. Of a public split a tenth of each user's does."""
     made = name in SEEDS
     data, test = (pairloss.datasets.generate(SEEDS[name] + seed, num_users=500), None) if made else load(name)
     generator = torch.Generator().manual_seed(seed)

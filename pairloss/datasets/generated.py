@@ -33,7 +33,7 @@ def generate(
     r"""Make interactions from tastes that are known: 1,000 users, 1,000 films, about 30,000 choices.
 
     Films have one to three of twelve genres. Users and films are unit vectors whose genre part carries
-    ``genre_share`` of the squared length and a Gaussian part in 8 dimensions the rest; the genre part of a
+    ``genre_share`` of the squared length and a Gaussian part in 8 dimensions the rest. The genre part of a
     user is drawn from Dirichlet(¼). Film i at popularity rank r (from 0, in random order) is worth
 
     .. math:: \text{utility}_{ui} = 8 \langle u, i \rangle - \text{skew} \cdot \log(r_i + 5)
@@ -42,7 +42,7 @@ def generate(
     in proportion to :math:`e^\text{utility}` (the largest sums of utility and Gumbel noise).
 
     Args:
-        seed: every seed is another world; the same seed gives the same one. torch's own random state
+        seed: every seed is another world, the same each time. torch's own random state
             is borrowed and put back, so call this from one thread at a time.
         num_users: U, at least 1
         num_items: N, at least 12
@@ -106,7 +106,7 @@ def _titles(genres: list[str]) -> list[str]:
     made = dict.fromkeys(_NOUNS, 0)
     titles: list[str] = []
     for genre in genres:
-        # Both words move on at every film of a genre; 20 adjectives beside 8 nouns meet again after 40 steps,
+        # Both words move on at every film of a genre. 20 adjectives and 8 nouns meet again after 40 steps,
         # and the extra step then makes all 160 pairs come once. What follows are sequels.
         sequel, number = divmod(made[genre], 160)
         made[genre] += 1

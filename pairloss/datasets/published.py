@@ -151,7 +151,7 @@ def lastfm_2k(cache: PathLike | None = None, *, most_tags: int = 100) -> Interac
     they did is not kept. The archive (3 MB) is checked against its SHA-256 at every call and read where it lies. The
     data are for non-commercial use.
 
-    ``genres`` are tags in the words of these users, the commonest first. Most are genres; "seen live" is not. Of
+    ``genres`` are tags in the words of these users, the commonest first. Most are genres, but "seen live" is not. Of
     11,946 tags the 100 that most artists have describe 58 % of the artists, which have 90 % of the interactions. In
     22 % of the interactions the artist has a tag from the very user, so tags can tell of choices that were held out.
 
@@ -199,7 +199,7 @@ def citeulike_a(cache: PathLike | None = None, *, most_tags: int = 100) -> Inter
 
     Args, Returns and Raises: as in :func:`lastfm_2k`, without ``titles``.
 
-    Source: Wang, Chen and Li, Collaborative Topic Regression with Social Regularization, IJCAI 2013;
+    Source: Wang, Chen and Li, Collaborative Topic Regression with Social Regularization, IJCAI 2013,
     https://github.com/js05212/citeulike-a.
 
     >>> articles = citeulike_a()  # doctest: +SKIP
@@ -231,7 +231,7 @@ def public_split(name: str, cache: PathLike | None = None) -> tuple[Interactions
     Raises: as :func:`movielens_100k`, ValueError for an unknown name.
 
     Source: Yang and colleagues, NeurIPS 2024, arXiv 2411.00163 (PSL) and KDD 2025, arXiv 2508.05673 (SL@K), with their
-    tables; https://github.com/Tiny-Snow/IR-Benchmark-Dataset.
+    tables, https://github.com/Tiny-Snow/IR-Benchmark-Dataset.
 
     >>> train, test = public_split("gowalla")  # doctest: +SKIP
     """

@@ -15,7 +15,7 @@ from typing import Any
 _FILES = resources.files(__name__)
 #: The figures, in the order of the chapters.
 NAMES = ("pull", "search", "credit", "choice", "temperature", "list", "forms", "cost")
-#: What a figure needs beside the board and its own file.
+#: What a figure needs in addition to the board and its own file.
 _ALSO = {"temperature": ("choice",)}
 
 
