@@ -12,17 +12,18 @@ from torch import Tensor
 from torch.nn import functional
 
 from pairloss import checks
+from pairloss.lists import listed
 from pairloss.reduction import LIST_REDUCTIONS, ListReduction
 from pairloss.tensors import computed_in, dense_rank, extremes, sortable, widest
 
 
 def pairwise_hinge_loss(
-    scores: Tensor, labels: Tensor, *, groups: Tensor | None = None, margin: float = 1.0, power: Literal[1, 2] = 1,
-    reduction: ListReduction = "mean",
+    scores: Tensor, labels: Tensor, *, groups: Tensor | None = None, mask: Tensor | None = None,
+    weights: Tensor | None = None, margin: float = 1.0, power: Literal[1, 2] = 1, reduction: ListReduction = "mean",
 ) -> Tensor:  # fmt: skip
     r"""Hinge, or its square, over all pairs of a list: exact, without the table of all pairs.
 
-    .. math:: L = \sum_{y_i > y_j} \max(0, m - s_i + s_j)^q
+    .. math:: L = \sum_{y_i > y_j} w_i \max(0, m - s_i + s_j)^q
 
     For one item i the pairs that cost are those with :math:`s_j > s_i - m`: a tail of the sorted scores,
     found by bisection. So a sort does the work of P × N comparisons: O(L log L) time and O(L) memory for
@@ -31,19 +32,21 @@ def pairwise_hinge_loss(
     large, takes digits from the pairs that it is not in.
 
     Args:
-        scores: scores s, [L] floating. Equal scores are a tie, which costs :math:`m^q`, at infinity too.
-            Padding may score −1e9 or −inf.
-        labels: labels y ≥ 0, [L], bool or any real dtype. On a GPU, and under torch.compile, their number cannot be
-            read. There bool labels take one pass, uint8 at most eight, and others as many as if all differed.
-        groups: ids of the groups, [L] integer, or None for one list
+        scores: scores s, [L], or of B padded lists [B, L], floating. Equal scores are a tie, which costs
+            :math:`m^q`, at infinity too.
+        labels: labels y ≥ 0, like the scores, bool or any real dtype. On a GPU, and under torch.compile, their number
+            cannot be read. There bool labels take one pass, uint8 at most eight, others as many as if all differed.
+        groups: ids of the groups, [L] integer, or None for one list and for a table [B, L]
+        mask: which items are there, bool like the scores. What stands in the others changes nothing.
+        weights: w ≥ 0, like the scores, for the pairs in which the item has the higher label. Or [B], for whole lists.
         margin: the margin m ≥ 0, in the unit of the scores
         power: q, 1 for the hinge, 2 for its square
-        reduction: "mean", over all pairs of all groups, or "sum"
+        reduction: "mean", over the weight of all pairs of all groups, or "sum"
 
     Returns: a scalar, float32 (float64 for float64 scores), and 0 where there is no pair.
 
     Raises: TypeError for a wrong dtype, ValueError for a wrong shape, device, margin, power or reduction and (on the
-    CPU) labels that are not finite numbers of at least 0.
+    CPU) labels and weights that are not finite numbers of at least 0.
 
     See Also: :func:`~pairloss.hinge_loss` (over sampled pairs), :func:`~pairloss.lambdarank_loss` (which weighs pairs
     by what they do at the top of the list).
@@ -56,10 +59,10 @@ def pairwise_hinge_loss(
     >>> f"{pairwise_hinge_loss(scores, labels):.4f}"  # pairs 2.0 − 0.5 and 2.0 − 1.5
     '0.2500'
     """
-    checks.listed(scores, labels, groups)
     checks.number("margin", margin)
     checks.choice("power", power, (1, 2))
     checks.choice("reduction", reduction, LIST_REDUCTIONS)
+    scores, labels, groups, _, weights = listed(scores, labels, groups, mask, weights, reduction)
     rank = labels.long() if labels.dtype == torch.bool else dense_rank(labels)
     digits = _digits(rank, labels.dtype)
     line = _line(scores, float(margin))
@@ -73,10 +76,10 @@ def pairwise_hinge_loss(
         segment = rank >> (digit + 1) if digits > 1 else None
         if group is not None:
             segment = group if segment is None else group + segment
-        loss, count = _binary_hinge(line, (rank >> digit) & 1 == 1, segment, delta, power)
+        loss, count = _binary_hinge(line, (rank >> digit) & 1 == 1, segment, delta, power, weights)
         total, pairs = total + loss, pairs + count
     if reduction == "mean":
-        total = total / pairs.clamp(min=1)
+        total = total / pairs.masked_fill(pairs == 0, 1)
     return total.to(computed_in(scores))
 
 
@@ -117,9 +120,9 @@ def _line(scores: Tensor, margin: float) -> _Line:
 
 
 def _binary_hinge(
-    line: _Line, high: Tensor, segment: Tensor | None, delta: Tensor, power: int
+    line: _Line, high: Tensor, segment: Tensor | None, delta: Tensor, power: int, weights: Tensor | None
 ) -> tuple[Tensor, Tensor]:
-    """Sum over pairs (high, low), in each segment on its own, and the number of pairs, in float64."""
+    """Sum over pairs (high, low), in each segment on its own, and the weight of all pairs, in float64."""
     length, first, begin = high.shape[0], line.place, None
     start, end = first.new_zeros(1), first.new_full((1,), length)
     if segment is not None:
@@ -130,36 +133,42 @@ def _binary_hinge(
         # Whole numbers say where items stand and bars belong: by segment, and there by their place on the line.
         first = torch.searchsorted(start * (length + 1) + by_segment, start * (length + 1) + line.place)
     is_high = high.index_select(0, line.order)
+    w: Tensor | int = 1 if weights is None else weights.index_select(0, line.order)
     lows = functional.pad((~is_high).cumsum(0), (1, 0))  # low items before each place of the line
-    pairs = (lows[end] - lows[start]).where(is_high, 0).sum()
+    pairs = (w * (lows[end] - lows[start]).where(is_high, 0)).sum()
     reached = (lows[end] - lows.index_select(0, first)).where(is_high, 0)  # low items that pass each bar
     costs = reached > 0
     first = first.clamp(max=length - 1)  # the first item that passes each bar, if any does
-    bars = torch.zeros_like(first).scatter_add(0, first, costs.long()).cumsum(0)
-    passed = bars - functional.pad(bars, (1, 0))[start]  # bars that each item passes
+    bar = w * costs.long()
+    bars = torch.zeros_like(bar).scatter_add(0, first, bar)
+    if weights is None:
+        bars = bars.cumsum(0)
+        passed = bars - functional.pad(bars, (1, 0))[start]  # bars that each item passes
+    else:
+        passed = _running(bars, begin)
     ahead = lows[end] - lows[1:]  # low items behind each item
     # From each bar to the first item that passes it, and on from item to item as long as a low one follows.
     rise = (_difference(line.value.index_select(0, first), line.bar) - line.error).where(costs, 0)
     step = _difference(line.value.roll(-1), line.value).where(ahead > 0, 0)
     if power == 1:
-        total = (reached * rise).sum() + (passed * ahead * step).where(passed > 0, 0).sum()
-        slope = torch.where(is_high, -reached, passed).to(line.value.dtype)
+        total = (w * reached * rise).sum() + (passed * ahead * step).where(passed > 0, 0).sum()
+        slope = torch.where(is_high, -w * reached, passed).to(line.value.dtype)
         # Put in the order of the list, the slopes need nothing of the gradients but a product.
         return total + (torch.zeros_like(slope).scatter(0, line.order, slope) * delta).sum(), pairs
     delta = delta.index_select(0, line.order)
     behind = _running((ahead * step).flip(0), None if begin is None else (length - end).flip(0)).flip(0)
     short = (behind.index_select(0, first) + reached * rise).where(costs, 0)  # Σ margins of each high item
     step = step.where(passed > 0, 0)
-    climbed = torch.zeros_like(rise).scatter_add(0, first, rise) + (passed * step).roll(1)
+    climbed = torch.zeros_like(rise).scatter_add(0, first, w * rise) + (passed * step).roll(1)
     over = _running(climbed, begin).where(~is_high, 0)  # Σ margins of each low item
-    total = (rise * (behind.index_select(0, first) + short)).where(rise > 0, 0).sum()
+    total = (w * rise * (behind.index_select(0, first) + short)).where(rise > 0, 0).sum()
     total = total + (passed * step * (2 * behind.roll(-1) + ahead * step)).where(step > 0, 0).sum()
     most = torch.finfo(line.value.dtype).max
-    slope = (2 * torch.where(is_high, -short, over)).clamp(min=-most, max=most)
+    slope = (2 * torch.where(is_high, -w * short, over)).clamp(min=-most, max=most)
     # Σ (δ_low − δ_high)² over the pairs that cost: 0, with their second derivatives.
     of_lows = functional.pad(_running(delta.where(~is_high, 0), None), (1, 0))
     across = (of_lows[end] - of_lows.index_select(0, first)).where(costs, 0)
-    curve = torch.where(is_high, reached, passed) * delta - 2 * across
+    curve = torch.where(is_high, w * reached, passed) * delta - 2 * w * across
     return total + ((slope + curve) * delta).sum(), pairs
 
 

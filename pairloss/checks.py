@@ -288,20 +288,31 @@ def none(name: str, values: Tensor, wrong: Callable[[Tensor], Tensor], expected:
         raise ValueError(f"{name} holds {usable(values)[which][0].item():g}; expected {expected}")
 
 
-def listed(values: Any, labels: Any, groups: Any) -> None:
-    """Scores, ``labels`` and, if given, ``groups`` are of one shape [L]. Labels are finite and ≥ 0."""
+def listed(values: Any, labels: Any, groups: Any, mask: Any, weights: Any) -> None:
+    """All have the shape of the scores, [L] or without groups [B, L]. Weights may also be [B]."""
     scores("scores", values)
-    if values.ndim != 1:
-        raise ValueError(
-            f"scores has shape {list(values.shape)}; expected one dimension, [L]; for several lists use groups"
-        )
+    column = values.ndim == 2 and values.shape[1] == 1 and mask is None
+    if values.ndim != 1 and (values.ndim != 2 or groups is not None or column):
+        hint = "squeeze(-1)" if column else "for several lists use groups, or a table [B, L] without groups"
+        raise ValueError(f"scores has shape {list(values.shape)}; expected one dimension, [L]: {hint}")
     reals("labels", labels)
     beside("labels", labels, values, "scores", values.shape)
+    optional("groups", groups, ids, values, "scores", values.shape)
+    optional("mask", mask, bools, values, "scores", values.shape)
+    if weights is not None:
+        tensor("weights", weights, "numbers", FLOATS + INTEGERS)
+        of_a_list = values.ndim == 2 and weights.ndim == 1
+        beside("weights", weights, values, "scores", values.shape[:1] if of_a_list else values.shape)
+
+
+def values_of_lists(labels: Tensor, weights: Tensor | None) -> None:
+    """``labels`` and ``weights`` are finite and at least 0, as far as they can be read."""
     if ends := _outside(labels, 0, MOST_FLOAT):
         if ends[0] < 0:
             raise ValueError(f"labels go down to {ends[0]:g}; expected none below 0")
         raise ValueError(f"labels go up to {ends[1]:g}; expected finite numbers")
-    optional("groups", groups, ids, values, "scores", values.shape)
+    if weights is not None:
+        none("weights", weights, lambda w: ~((w >= 0) & (w < math.inf)), "finite numbers of at least 0")
 
 
 def number(name: str, value: Any, above_0: bool = False, at_most: float = math.inf, of_a_tensor: str = "") -> None:

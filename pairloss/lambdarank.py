@@ -13,20 +13,21 @@ from torch import Tensor
 from torch.nn import functional
 
 from pairloss import checks
+from pairloss.lists import listed
 from pairloss.reduction import LIST_REDUCTIONS, ListReduction
-from pairloss.tensors import computed_in, falling, only_backward, readable, rows_in_a_piece, usable
+from pairloss.tensors import computed_in, falling, only_backward, readable, rows_in_a_piece
 
 PIECE = 2**18  # pairs that are looked at together
 Index = Tensor | tuple[slice | None, ...]
 
 
 def lambdarank_loss(
-    scores: Tensor, labels: Tensor, *, groups: Tensor | None = None, sigma: float = 1.0, at: int | None = None,
-    reduction: ListReduction = "mean",
+    scores: Tensor, labels: Tensor, *, groups: Tensor | None = None, mask: Tensor | None = None,
+    weights: Tensor | None = None, sigma: float = 1.0, at: int | None = None, reduction: ListReduction = "mean",
 ) -> Tensor:  # fmt: skip
     r"""LambdaRank: the logistic loss of each pair, weighted by what a swap would do to NDCG.
 
-    .. math:: L = \sum_{y_i > y_j} |\Delta \text{NDCG}_{ij}| \log(1 + e^{-\sigma (s_i - s_j)})
+    .. math:: L = \sum_{y_i > y_j} w_i |\Delta \text{NDCG}_{ij}| \log(1 + e^{-\sigma (s_i - s_j)})
 
     with gains :math:`2^y - 1` and discounts :math:`1 / \log_2(1 + \text{rank})`, ranks by score within the group, ties
     in the order given. The weights carry no gradient. ``at=k`` is the same of NDCG@k: only pairs with an item among the
@@ -34,18 +35,21 @@ def lambdarank_loss(
     because pairs are looked at a piece at a time. (A second derivative, torch.func and torch.compile take all at once.)
 
     Args:
-        scores: scores, [L] floating
-        labels: labels y ≥ 0, [L], bool or any real dtype
-        groups: ids of the groups, [L] integer, or None for one list. With groups the loss waits for a GPU, to learn
-            their sizes, and cannot be compiled into one graph.
+        scores: scores, [L], or of B padded lists [B, L], floating
+        labels: labels y ≥ 0, like the scores, bool or any real dtype
+        groups: ids of the groups, [L] integer, or None for one list and for a table [B, L]. With groups or a table the
+            loss waits for a GPU, to learn their sizes, and cannot be compiled into one graph.
+        mask: which items are there, bool like the scores. What stands in the others changes nothing.
+        weights: w ≥ 0, like the scores, for the pairs in which the item has the higher label. Or [B], for whole lists.
         sigma: the steepness σ > 0
         at: k, at least 1, or None for the whole list
-        reduction: "mean", over all groups, those without a pair included, or "sum"
+        reduction: "mean", over all groups with an item, those without a pair included, or "sum". With weights a group
+            counts by the mean weight of its items.
 
     Returns: a scalar, float32 (float64 for float64 scores), and 0 where there is no pair.
 
     Raises: TypeError for a wrong dtype, ValueError for a wrong shape, device, sigma, ``at`` or reduction and (on the
-    CPU) labels that are not finite numbers of at least 0.
+    CPU) labels and weights that are not finite numbers of at least 0.
 
     See Also: :func:`~pairloss.pairwise_hinge_loss` (every pair alike), :func:`~pairloss.warp_loss` (which estimates the
     rank from sampled negatives).
@@ -57,31 +61,33 @@ def lambdarank_loss(
     >>> f"{loss:.4f}"  # (1 − 1 / log2(3)) · log(1 + e)
     '0.4847'
     """
-    checks.listed(scores, labels, groups)
     checks.number("sigma", sigma, above_0=True)
     if at is not None:
         checks.count("at", at, 1)
     checks.choice("reduction", reduction, LIST_REDUCTIONS)
-    dtype = computed_in(scores)
-    s, y = scores.to(dtype), usable(labels.detach()).to(dtype)
+    s, y, groups, absent, weights = listed(scores, labels, groups, mask, weights, reduction)
+    dtype = computed_in(s)
+    s, y = s.to(dtype), y.to(dtype)
     length, steepness = s.shape[0], min(float(sigma), torch.finfo(dtype).max)
     index = torch.arange(length, device=s.device)
     # From here on everything stands by group and, there, by falling score: an item's place is its rank.
     order = falling(s)
     if groups is None:
-        group, num_groups, first = torch.zeros_like(index), 1, torch.zeros_like(index)
+        group, first = torch.zeros_like(index), torch.zeros_like(index)
+        sizes = index.new_full((1,), length)
     else:
-        ids = usable(groups)
-        order = order[ids[order].sort(stable=True).indices]
+        order = order[groups[order].sort(stable=True).indices]
         try:
-            _, group, sizes = torch.unique_consecutive(ids[order], return_inverse=True, return_counts=True)
+            _, group, sizes = torch.unique_consecutive(groups[order], return_inverse=True, return_counts=True)
         except RuntimeError:
             if only_backward(s):
                 raise
             where = "under torch.compile or inside vmap, where their sizes cannot be learnt"
             raise ValueError(f"groups was given {where}; expected None, or one call for each list") from None
-        num_groups, first = len(sizes), (sizes.cumsum(0) - sizes)[group]
+        first = (sizes.cumsum(0) - sizes)[group]
+    num_groups = len(sizes)
     s, y, rank = s[order], y[order], index - first + 1
+    w = None if weights is None else weights.to(dtype)[order]
     discount = 1 / torch.log2(1 + rank.to(dtype))
     if at is not None:
         discount = discount.masked_fill(rank > at, 0)
@@ -99,23 +105,28 @@ def lambdarank_loss(
     if by_label:
         # By falling label, each item is higher than all from some place on: pairs of equal labels are not looked at.
         s, y, share, discount = (part.index_select(0, best) for part in (s, y, share, discount))
+        w = None if w is None else w.index_select(0, best)
         run = ((y != y.roll(1)) | (group != group.roll(1))).cumsum(0)
         following = torch.searchsorted(run, run, right=True)
     if known:
         finite = bool((steepness * s.detach().abs().sum()).isfinite())
 
+    def taken(part: Tensor, k: Index) -> Tensor:
+        return part[k] if isinstance(k, tuple) else part.index_select(0, k)
+
     # Its annotation is evaluated at each call, and torch 2.6 cannot trace tuple[Tensor, Tensor].
     def of_pairs(s: Tensor, i: Index, j: Index) -> Any:
         """Of each item i and one behind it: σ times the lead of the lower label, and the weight, 0 for no pair."""
         (s_i, share_i, discount_i), (s_j, share_j, discount_j) = (
-            [part[k] if isinstance(k, tuple) else part.index_select(0, k) for part in (s, share, discount)]
-            for k in (i, j)
+            [taken(part, k) for part in (s, share, discount)] for k in (i, j)
         )
         ahead, drop, lead = share_i - share_j, discount_i - discount_j, s_i - s_j
         if by_label:
             weight = functional.relu(ahead) * drop.abs()
         else:
             weight, lead = ahead.abs() * functional.relu(drop), lead * ahead.sign()
+        if w is not None:
+            weight = weight * torch.where(ahead > 0, taken(w, i), taken(w, j))
         if not finite:  # What does not count meets no gradient, and equal scores are a tie, at infinity too.
             lead = lead.masked_fill((weight == 0) | ((s_i == s_j) & s_i.isinf()), 0)
         return -steepness * lead, weight
@@ -126,7 +137,13 @@ def lambdarank_loss(
         counts = first + sizes[group] - following
         pieces = _behind(index, following, counts if at is None else counts.where(rank <= at, 0))
     total = (_in_pieces if len(pieces) > 1 and only_backward(s) else _at_once)(s, of_pairs, pieces)
-    return total / max(num_groups, 1) if reduction == "mean" else total
+    if reduction == "sum":
+        return total
+    if w is not None:  # a group counts by the mean weight of its items
+        number = (torch.zeros(num_groups, dtype=dtype, device=s.device).index_add(0, group, w) / sizes).sum()
+    else:
+        number = torch.full((), num_groups, device=s.device) if absent is None else num_groups - absent.sum()
+    return total / number.masked_fill(number == 0, 1)
 
 
 def _costs(lag: Tensor, weight: Tensor) -> Tensor:

@@ -419,7 +419,7 @@ ARITHMETIC = {
     "choosing_negatives": "95 %",
     "lists": "0.920",
     "partial_credit": "0.99, 95 %",
-    "softly": "0.117, 0.93, 4.7, 9 %, 93 %, 95 %",
+    "softly": "0.117, 0.93, 4.7, 9 %, 95 %",
     "speed": "100,000, 29,858, 40,988, 6,728, 8.75, 810,128",
     "standard_losses": "3.04",
     "your_data": "95 %",

@@ -277,7 +277,10 @@ BLOCKS = {
         f"same eleven scores by {lead(WORLDS, cosine('softmax of 10'), cosine('BCE of 10'))}.\n"
         f"A hundred differ from ten by {lead(WORLDS, cosine('softmax of 100'), cosine('softmax of 10'))}.\n"
         "In the batch, subtracting log q changes NDCG@10 by "
-        f"{lead(WORLDS, cosine('softmax in the batch, log q'), cosine('softmax in the batch'))}."
+        f"{lead(WORLDS, cosine('softmax in the batch, log q'), cosine('softmax in the batch'))}. The batch then "
+        f"differs from ten drawn negatives by "
+        f"{lead(WORLDS, cosine('softmax in the batch, log q'), cosine('softmax of 10'))}, and without that by "
+        f"{lead(WORLDS, cosine('softmax in the batch'), cosine('softmax of 10'))}."
     ),
     "on all items": lambda: f"Worth, compared with log BPR ({{doc}}`table <study>`): {leads(BEST, cosine('log BPR'))}.",
     "on size": lambda: (
