@@ -136,14 +136,15 @@ def over_pairs(
 # --- lists ------------------------------------------------------------------------------------------------
 
 
-def pairwise_hinge(scores, labels, groups=None, margin=1.0, power=1, reduction="mean"):
-    groups = groups or [0] * len(scores)
+def pairwise_hinge(scores, labels, groups=None, margin=1.0, power=1, reduction="mean", weights=None):
+    groups, weights = groups or [0] * len(scores), weights or [1] * len(scores)
     terms = [
-        max(0.0, margin - scores[i] + scores[j]) ** power
+        (weights[i], weights[i] * max(0.0, margin - scores[i] + scores[j]) ** power)
         for i, j in itertools.product(range(len(scores)), repeat=2)
         if groups[i] == groups[j] and labels[i] > labels[j]
     ]
-    return math.fsum(terms) / (max(len(terms), 1) if reduction == "mean" else 1)
+    weight, total = (math.fsum(column) for column in zip(*terms, strict=True)) if terms else (0, 0)
+    return total / (weight or 1) if reduction == "mean" else total
 
 
 def exact_pairwise_hinge(scores, labels, groups, margin, power, reduction):
@@ -180,10 +181,10 @@ def _dcg(labels):
     return math.fsum((2**y - 1) / math.log2(2 + place) for place, y in enumerate(labels))
 
 
-def lambdarank(scores, labels, groups=None, sigma=1.0, at=None, reduction="mean"):
+def lambdarank(scores, labels, groups=None, sigma=1.0, at=None, reduction="mean", weights=None):
     """ΔNDCG, or ΔNDCG@at, as that of the list before and after the swap."""
-    groups = groups or [0] * len(scores)
-    totals = []
+    groups, weights = groups or [0] * len(scores), weights or [1] * len(scores)
+    totals, weight = [], []
     for group in sorted(set(groups)):
         members = [i for i in range(len(scores)) if groups[i] == group]
         ranked = sorted(members, key=lambda i: -scores[i])
@@ -194,6 +195,7 @@ def lambdarank(scores, labels, groups=None, sigma=1.0, at=None, reduction="mean"
                 swapped = [{i: j, j: i}.get(k, k) for k in ranked]
                 delta = abs(_dcg([labels[k] for k in ranked[:at]]) - _dcg([labels[k] for k in swapped[:at]])) / ideal
                 z = -sigma * (scores[i] - scores[j])
-                total += delta * (max(z, 0) + math.log1p(math.exp(-abs(z))))
+                total += weights[i] * delta * (max(z, 0) + math.log1p(math.exp(-abs(z))))
         totals.append(total)
-    return math.fsum(totals) / (max(len(totals), 1) if reduction == "mean" else 1)
+        weight.append(sum(weights[i] for i in members) / len(members))
+    return math.fsum(totals) / (sum(weight) or 1 if reduction == "mean" else 1)

@@ -538,10 +538,19 @@ OF_LISTS = [
     (ValueError, {"labels": ITEMS.to("meta")}, "labels is on meta but scores on cpu"),
     (ValueError, {"groups": ITEMS[:3]}, r"groups has shape \[3\] beside scores"),
     (ValueError, {"reduction": "none"}, "reduction was 'none'; expected one of 'mean', 'sum'"),
-    *(
-        (ValueError, {"scores": torch.zeros(shape), "labels": torch.zeros(shape)}, "scores has shape .*groups")
-        for shape in ((3, 4), (1, 4), (4, 1), (2, 3, 4))
+    (ValueError, {"scores": torch.zeros(4, 1), "labels": torch.zeros(4, 1)}, r"scores has shape \[4, 1\].*squeeze"),
+    (ValueError, {"scores": torch.zeros(2, 3, 4), "labels": torch.zeros(2, 3, 4)}, "scores has shape .*groups"),
+    (ValueError, {"scores": MANY, "labels": MANY, "groups": MANY_ITEMS}, "scores has shape .*groups"),
+    (TypeError, {"mask": P}, "mask must be bool, got torch.float32"),
+    (ValueError, {"mask": P[:2] > 0}, r"mask has shape \[2\] beside scores \[4\]"),
+    (TypeError, {"weights": P > 0}, "weights must be numbers, got torch.bool"),
+    (
+        ValueError,
+        {"scores": MANY, "labels": MANY, "weights": P},
+        r"weights has shape \[4\] beside scores .*expected \[3\]",
     ),
+    (ValueError, {"weights": P - 9}, "weights holds -.*; expected finite numbers of at least 0"),
+    (ValueError, {"weights": P + math.nan}, "weights holds nan; expected finite numbers of at least 0"),
 ]
 
 

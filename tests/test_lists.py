@@ -371,3 +371,54 @@ def test_compiled_with_graded_labels_it_serves_lists_of_many_lengths():
         assert_close(compiled(s, y, groups=g), pairwise_hinge_loss(s, y, groups=g))
     assert len(graphs) <= 4
     torch._dynamo.reset()
+
+
+@st.composite
+def padded(draw):
+    """Scores, labels, which items are there and weights, tables [B, L] of up to three lists."""
+    rows, length = draw(st.integers(0, 3)), draw(st.integers(0, 5))
+
+    def table(entries):
+        return [draw(st.lists(entries, min_size=length, max_size=length)) for _ in range(rows)]
+
+    halves, few = st.integers(-6, 6).map(lambda n: n / 2), st.integers(0, 3)
+    return (table(halves), table(few), table(st.booleans())), (
+        table(few),
+        draw(st.lists(few, min_size=rows, max_size=rows)),
+    )
+
+
+@every_choice
+@settings(max_examples=60)
+@given(padded(), st.booleans(), st.sampled_from([1, 5, 2**18]))
+def test_a_padded_table_is_its_lists_and_weights_are_those_of_the_higher_label(name, choice, drawn, per_list, piece):
+    tables, (per_item, per_row) = drawn
+    rows, length = len(per_row), len(tables[0][0]) if tables[0] else 2
+    scores, labels, mask = (tensor(table).reshape(rows, length) for table in tables)
+    weights = tensor(per_row).double() if per_list else tensor(per_item).reshape(rows, length).double()
+    flat, groups, of_items = [], [], []
+    for row, (s, y, there, w) in enumerate(zip(*tables, per_item, strict=True)):
+        for i in range(length):
+            if there[i]:
+                flat.append((s[i], y[i]))
+                groups.append(row)
+                of_items.append(per_row[row] if per_list else w[i])
+    # What stands where no item is may be anything.
+    s = torch.where(mask.bool(), scores.double(), math.nan).requires_grad_()
+    y, w = torch.where(mask.bool(), labels.double(), -1.0), weights
+    if not per_list:
+        w = torch.where(mask.bool(), weights, math.inf)
+    for reduction in ("mean", "sum"):
+        expected = LISTS[name].oracle(
+            *map(list, zip(*flat, strict=True)) if flat else ([], []),
+            groups,
+            **choice,
+            reduction=reduction,
+            weights=of_items,
+        )
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(lambdarank, "PIECE", piece)
+            actual = getattr(pairloss, name)(s, y, mask=mask.bool(), weights=w, **choice, reduction=reduction)
+        assert_close(actual.item(), float(expected), **TOLERANCE)
+    (slope,) = torch.autograd.grad(actual, s)
+    assert slope[~mask.bool()].eq(0).all()
