@@ -422,3 +422,19 @@ def test_a_padded_table_is_its_lists_and_weights_are_those_of_the_higher_label(n
         assert_close(actual.item(), float(expected), **TOLERANCE)
     (slope,) = torch.autograd.grad(actual, s)
     assert slope[~mask.bool()].eq(0).all()
+
+
+@every_choice
+def test_gradients_of_weighted_lists_are_those_of_finite_differences(name, choice):
+    generator = torch.Generator().manual_seed(3)
+    s = torch.randn(3, 6, generator=generator, dtype=torch.float64, requires_grad=True)
+    y, w = (torch.randint(0, 4, (3, 6), generator=generator) for _ in range(2))
+    (slope,) = torch.autograd.grad(getattr(pairloss, name)(s, y, weights=w, **choice), s)
+    groups, start, step = [row for row in range(3) for _ in range(6)], s.flatten().tolist(), 1e-5
+
+    def moved(place, by):
+        scores = [score + by * (i == place) for i, score in enumerate(start)]
+        return LISTS[name].oracle(scores, y.flatten().tolist(), groups, **choice, weights=w.flatten().tolist())
+
+    expected = tensor([(moved(i, step) - moved(i, -step)) / (2 * step) for i in range(18)], dtype=torch.float64)
+    assert_close(slope.flatten(), expected, rtol=1e-6, atol=1e-7)
