@@ -133,13 +133,17 @@ def _binary_hinge(
         # Whole numbers say where items stand and bars belong: by segment, and there by their place on the line.
         first = torch.searchsorted(start * (length + 1) + by_segment, start * (length + 1) + line.place)
     is_high = high.index_select(0, line.order)
-    w: Tensor | int = 1 if weights is None else weights.index_select(0, line.order)
+    w = None if weights is None else weights.index_select(0, line.order)
+
+    def weighed(values: Tensor) -> Tensor:
+        return values if w is None else w * values
+
     lows = functional.pad((~is_high).cumsum(0), (1, 0))  # low items before each place of the line
-    pairs = (w * (lows[end] - lows[start]).where(is_high, 0)).sum()
+    pairs = weighed((lows[end] - lows[start]).where(is_high, 0)).sum()
     reached = (lows[end] - lows.index_select(0, first)).where(is_high, 0)  # low items that pass each bar
     costs = reached > 0
     first = first.clamp(max=length - 1)  # the first item that passes each bar, if any does
-    bar = w * costs.long()
+    bar = weighed(costs.long())
     bars = torch.zeros_like(bar).scatter_add(0, first, bar)
     if weights is None:
         bars = bars.cumsum(0)
@@ -151,24 +155,24 @@ def _binary_hinge(
     rise = (_difference(line.value.index_select(0, first), line.bar) - line.error).where(costs, 0)
     step = _difference(line.value.roll(-1), line.value).where(ahead > 0, 0)
     if power == 1:
-        total = (w * reached * rise).sum() + (passed * ahead * step).where(passed > 0, 0).sum()
-        slope = torch.where(is_high, -w * reached, passed).to(line.value.dtype)
+        total = (weighed(reached) * rise).sum() + (passed * ahead * step).where(passed > 0, 0).sum()
+        slope = torch.where(is_high, -weighed(reached), passed).to(line.value.dtype)
         # Put in the order of the list, the slopes need nothing of the gradients but a product.
         return total + (torch.zeros_like(slope).scatter(0, line.order, slope) * delta).sum(), pairs
     delta = delta.index_select(0, line.order)
     behind = _running((ahead * step).flip(0), None if begin is None else (length - end).flip(0)).flip(0)
     short = (behind.index_select(0, first) + reached * rise).where(costs, 0)  # Σ margins of each high item
     step = step.where(passed > 0, 0)
-    climbed = torch.zeros_like(rise).scatter_add(0, first, w * rise) + (passed * step).roll(1)
+    climbed = torch.zeros_like(rise).scatter_add(0, first, weighed(rise)) + (passed * step).roll(1)
     over = _running(climbed, begin).where(~is_high, 0)  # Σ margins of each low item
-    total = (w * rise * (behind.index_select(0, first) + short)).where(rise > 0, 0).sum()
+    total = (weighed(rise) * (behind.index_select(0, first) + short)).where(rise > 0, 0).sum()
     total = total + (passed * step * (2 * behind.roll(-1) + ahead * step)).where(step > 0, 0).sum()
     most = torch.finfo(line.value.dtype).max
-    slope = (2 * torch.where(is_high, -w * short, over)).clamp(min=-most, max=most)
+    slope = (2 * torch.where(is_high, -weighed(short), over)).clamp(min=-most, max=most)
     # Σ (δ_low − δ_high)² over the pairs that cost: 0, with their second derivatives.
     of_lows = functional.pad(_running(delta.where(~is_high, 0), None), (1, 0))
     across = (of_lows[end] - of_lows.index_select(0, first)).where(costs, 0)
-    curve = torch.where(is_high, w * reached, passed) * delta - 2 * w * across
+    curve = torch.where(is_high, weighed(reached), passed) * delta - 2 * weighed(across)
     return total + ((slope + curve) * delta).sum(), pairs
 
 
