@@ -170,6 +170,7 @@ def update(page: Path) -> str:
     return re.sub(r"(<!-- study: (.+) -->\n\n)(?:.+\n)*", block, page.read_text())
 
 
+BATCH, LOG_Q = cosine("softmax in the batch"), cosine("softmax in the batch, log q")
 REFERENCES: dict[str, Key] = {
     "popularity": ("", "", "popularity"),
     "EASE": EASE,
@@ -264,7 +265,7 @@ BLOCKS = {
         f"From EASE it differs by {lead(WORLDS, BEST, EASE)}.\n"
         f"SL@20 is ahead of it by {lead(WORLDS, cosine('SL@20'), BEST)}, BSL of a hundred by "
         f"{lead(WORLDS, cosine('BSL of 100'), BEST)}, and the batch with log q subtracted by "
-        f"{lead(WORLDS, cosine('softmax in the batch, log q'), BEST)}.\n"
+        f"{lead(WORLDS, LOG_Q, BEST)}.\n"
         f"SL@20 differs from ALS with as many numbers by {lead(WORLDS, cosine('SL@20'), ('', '64', 'implicit ALS'))}.\n"
         f"Adaptive BPR differs from log BPR by {lead(WORLDS, cosine('adaptive BPR'), cosine('log BPR'))} in NDCG@10 "
         f"and by {lead(WORLDS, cosine('adaptive BPR'), cosine('log BPR'), 'auc')} in AUC."
@@ -277,10 +278,10 @@ BLOCKS = {
         f"same eleven scores by {lead(WORLDS, cosine('softmax of 10'), cosine('BCE of 10'))}.\n"
         f"A hundred differ from ten by {lead(WORLDS, cosine('softmax of 100'), cosine('softmax of 10'))}.\n"
         "In the batch, subtracting log q changes NDCG@10 by "
-        f"{lead(WORLDS, cosine('softmax in the batch, log q'), cosine('softmax in the batch'))}. The batch then "
+        f"{lead(WORLDS, LOG_Q, BATCH)}. The batch then "
         f"differs from ten drawn negatives by "
-        f"{lead(WORLDS, cosine('softmax in the batch, log q'), cosine('softmax of 10'))}, and without that by "
-        f"{lead(WORLDS, cosine('softmax in the batch'), cosine('softmax of 10'))}."
+        f"{lead(WORLDS, LOG_Q, cosine('softmax of 10'))}, and without that by "
+        f"{lead(WORLDS, BATCH, cosine('softmax of 10'))}."
     ),
     "on all items": lambda: f"Worth, compared with log BPR ({{doc}}`table <study>`): {leads(BEST, cosine('log BPR'))}.",
     "on size": lambda: (
@@ -304,10 +305,9 @@ BLOCKS = {
         f"{leads(cosine('softmax of 10, true genres'), cosine('softmax of 10, shuffled genres'))}."
     ),
     "on the batch": lambda: (
-        "On made worlds ({doc}`table <chapters/training>`), the batch with log q subtracted compared with the batch as "
-        "it is: "
-        f"{lead(WORLDS, cosine('softmax in the batch, log q'), cosine('softmax in the batch'))}. Compared with the "
-        f"softmax over all items: {lead(WORLDS, cosine('softmax in the batch, log q'), BEST)}."
+        f"Subtracting log q ({{doc}}`table <study>`): {leads(LOG_Q, BATCH)}. Compared with the softmax over all items: "
+        f"{leads(LOG_Q, BEST)}. On made worlds ({{doc}}`table <chapters/training>`) the two numbers are "
+        f"{lead(WORLDS, LOG_Q, BATCH)} and {lead(WORLDS, LOG_Q, BEST)}."
     ),
 }
 
