@@ -49,25 +49,19 @@ def test_equals_a_loop(which, temperature, dtype):
     real[4] = False  # nobody is left for this user
     options |= {"negative_mask": real}
     options = {key: value for key, value in options.items() if key in which or which == "all"}
-    loss = pairloss.in_batch_softmax_loss(scores, **options, temperature=temperature, reduction="none")
+    counts = extra(["mask", "weights"], b=6) if which == "all" else {}
+    weights = (counts["mask"] * counts["weights"]).tolist() if counts else [1.0] * 6
+    given = options | counts | {"temperature": temperature}
+    loss = pairloss.in_batch_softmax_loss(scores, **given, reduction="none")
     expected = loop(scores.detach().double(), **options, temperature=temperature)
     assert (None in expected) == (which == "all")
     assert loss.dtype == (torch.float64 if dtype == torch.float64 else torch.float32)
     digits = 1e-12 if dtype == torch.float64 else 1e-5
-    assert_close(loss.double(), tensor([one or 0.0 for one in expected], dtype=torch.float64), rtol=digits, atol=digits)
-    left = [one for one in expected if one is not None]
-    mean = pairloss.in_batch_softmax_loss(scores, **options, temperature=temperature)
-    assert_close(mean.item(), sum(left) / len(left), rtol=digits, atol=digits)
-
-
-def test_a_mask_and_weights_say_which_users_count():
-    scores, log_q = batch()
-    given = {"users": USERS, "items": ITEMS, "log_q": log_q}
-    options = extra(["mask", "weights"], b=6)
-    expected = loop(scores.detach(), **given)
-    weights = [w * m for w, m in zip(options["weights"].tolist(), options["mask"].tolist(), strict=True)]
-    total = sum(w * loss for w, loss in zip(weights, expected, strict=True)) / sum(weights)
-    assert_close(pairloss.in_batch_softmax_loss(scores, **given, **options).item(), total)
+    each = [weight * (one or 0.0) for weight, one in zip(weights, expected, strict=True)]
+    assert_close(loss.double(), tensor(each, dtype=torch.float64), rtol=digits, atol=digits)
+    total = sum(weight for weight, one in zip(weights, expected, strict=True) if one is not None)
+    mean = pairloss.in_batch_softmax_loss(scores, **given)
+    assert_close(mean.item(), sum(each) / total, rtol=digits, atol=digits)
 
 
 def test_the_gradient_is_that_of_the_paper():
@@ -92,28 +86,17 @@ def test_with_all_items_drawn_as_often_as_q_says_it_is_the_full_softmax():
     assert_close(loss, catalogue.logsumexp(0) - catalogue[0])
 
 
-def test_positives_of_one_person_do_not_push_each_other_down():
+def test_positives_of_one_person_do_not_push_each_other_down_and_never_leak():
     scores, _ = batch()
-    pulls = torch.autograd.grad(
-        pairloss.in_batch_softmax_loss(scores, users=USERS, items=ITEMS, reduction="sum"), scores
-    )[0]
-    have = {(user, item) for user, item in zip(USERS.tolist(), ITEMS.tolist(), strict=False)}
-    for row, column in torch.cartesian_prod(torch.arange(6), torch.arange(11)).tolist():
-        if row == column:
-            assert pulls[row, column] < 0
-        else:  # columns 0, 3 and 10 hold item 7, which users 3 and 8 have
-            assert (pulls[row, column] > 0) == ((USERS[row].item(), ITEMS[column].item()) not in have)
-
-
-def test_what_is_no_negative_never_leaks():
-    scores, _ = batch()
-    have = pairloss.in_batch_softmax_loss(scores, users=USERS, items=ITEMS)
-    bad = scores.detach().clone()
-    bad[0, 2] = bad[2, 10] = bad[3, 0] = float("nan")
-    bad.requires_grad_()
+    have = set(zip(USERS.tolist(), ITEMS.tolist(), strict=False))
+    own = tensor([[(user, item) in have for item in ITEMS.tolist()] for user in USERS.tolist()])
+    positives = torch.eye(6, 11, dtype=torch.bool)
+    bad = scores.detach().masked_fill(own & ~positives, math.nan).requires_grad_()
     loss = pairloss.in_batch_softmax_loss(bad, users=USERS, items=ITEMS)
-    assert_close(loss, have)
-    assert torch.autograd.grad(loss, bad)[0].isfinite().all()
+    assert_close(loss, pairloss.in_batch_softmax_loss(scores, users=USERS, items=ITEMS))
+    pulls = torch.autograd.grad(loss, bad)[0]
+    assert torch.equal(pulls < 0, positives)
+    assert torch.equal(pulls > 0, ~own)
 
 
 @pytest.mark.parametrize("kind", ["one", "three"])

@@ -30,25 +30,12 @@ def test_values_for_every_dtype_of_observed_ratings(dtype):
         assert_close(loss(y, r).item(), sum(map(term, ys, R)) / 4)
 
 
-@pytest.mark.parametrize("dtype", [torch.int8, torch.int64, torch.float16, torch.float64])
-def test_logistic_takes_minus_one_for_zero(dtype):
-    r = tensor([0.5, -2.0, 30.0])
-    assert_close(logistic_loss(tensor([1, -1, -1]).to(dtype), r), logistic_loss(tensor([1, 0, 0]), r))
-
-
-def test_logistic_is_exact_far_out():
-    r = tensor([-1e4], requires_grad=True)
-    loss = logistic_loss(tensor([1]), r)
-    assert loss == 1e4
-    assert torch.autograd.grad(loss, r)[0] == -1
-
-
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_logistic_keeps_its_digits_on_both_sides(dtype):
     for r in (-1e4, -40.5, -15.0, -0.5, 0.0, 0.5, 15.0, 40.5, 1e4):
         for observed, sign in ((1, 1), (0, -1), (-1, -1)):
             expected = max(-sign * r, 0) + math.log1p(math.exp(-abs(r)))
-            loss = logistic_loss(tensor([observed]), tensor([r], dtype=dtype))
+            loss = logistic_loss(tensor([observed]).to(torch.float16), tensor([r], dtype=dtype))
             assert_close(loss.item(), expected, rtol=4 * torch.finfo(dtype).eps, atol=0)
     for observed, r, expected in (
         (1, math.inf, 0),
