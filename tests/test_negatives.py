@@ -44,8 +44,9 @@ def search(margins, real):
 def check_choice(choose, loop, scores, mask):
     """Each column is chosen from as the loop does, which gets the rows that are real."""
     chosen = choose(scores, mask)
-    for b, column in enumerate(scores.T.tolist()):
-        real = [k for k in range(len(scores)) if mask is None or mask[k, b]]
+    columns = (torch.ones_like(scores) if mask is None else mask).T.tolist()
+    for b, (column, is_real) in enumerate(zip(scores.T.tolist(), columns, strict=True)):
+        real = [k for k in range(len(scores)) if is_real[k]]
         found = tuple(part[b].item() for part in chosen) if isinstance(chosen, tuple) else chosen[b].item()
         assert found == loop(b, column, real)
 

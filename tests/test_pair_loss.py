@@ -184,8 +184,10 @@ def my_sum(positive, many, d):
     return (d * (many - positive).sigmoid()).sum(0)
 
 
-@pytest.mark.parametrize(("term", "choose"), [(my_term, easiest), (my_term, choose_semi_hard), (my_sum, None)])
-@pytest.mark.parametrize("kind", ["none", "three"])
+@pytest.mark.parametrize(
+    ("term", "choose", "kind"),
+    [(my_term, easiest, "three"), (my_term, choose_semi_hard, "none"), (my_sum, None, "three")],
+)
 def test_a_sentence_of_the_caller_compiles_and_goes_through_transforms(term, choose, kind):
     batch = case("warp_loss") | tables(kind) | extra(["mask", "weights", "negative_mask"])
     scores, rest = parted(batch)

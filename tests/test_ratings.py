@@ -74,7 +74,7 @@ def test_transforms(loss):
     y = torch.ones(5)
     each = torch.stack([loss(y, row) for row in r])
     assert_close(torch.func.vmap(lambda row: loss(y, row))(r), each)
-    assert_close(torch.compile(loss, fullgraph=True, backend="aot_eager")(y, r[0]), each[0])
+    assert_close(torch.compile(loss, fullgraph=True, backend="eager")(y, r[0]), each[0])
 
 
 @every_loss
