@@ -36,7 +36,6 @@ class ListLoss(NamedTuple):
 
     oracle: Callable
     choices: tuple  # the first is the default
-    ties_by_order: bool = False  # whether items of equal score are told apart by their order
 
 
 # --- losses of the literature that are not in the package, each a sentence of pair_loss ---------------------
@@ -119,8 +118,7 @@ LISTS = {
     ),
     "lambdarank_loss": ListLoss(
         oracles.lambdarank,
-        ({}, {"sigma": 0.5}, {"sigma": 3.0}, {"at": 1}, {"at": 3, "sigma": 2.0}, {"at": 100}),
-        ties_by_order=True,
+        ({}, {"sigma": 0.5}, {"sigma": 3.0}, {"at": 1}, {"at": 3, "sigma": 2.0}, {"at": 2**40}),
     ),
 }
 # Tested in files of their own, against arithmetic: no items, no credit.

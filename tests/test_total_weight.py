@@ -43,21 +43,6 @@ def test_total_weight_is_what_the_mean_divides_by(which):
         assert (weight.dtype, weight.shape, weight.requires_grad) == (torch.float64, (), False)
 
 
-def test_several_passes_have_the_gradient_of_one():
-    u, i, j, given = batch(0)
-    users, items = factors()
-    p, many = (users[u] * items[i]).sum(-1), (users[u] * items[j]).sum(-1)
-    expected = torch.autograd.grad(pairloss.warp_loss(p, many, ITEMS, **given), (users, items), retain_graph=True)
-    for parts in ([slice(None)], [slice(0, 4), slice(4, 20), slice(20, None)]):
-        sums = [
-            pairloss.warp_loss(p[a], many[:, a], ITEMS, reduction="sum", **{k: v[..., a] for k, v in given.items()})
-            for a in parts
-        ]
-        loss = sum(sums) / pairloss.total_weight(p, **given)
-        gradients = torch.autograd.grad(loss, (users, items), retain_graph=True)
-        assert_close(gradients, expected, rtol=1e-12, atol=1e-15)
-
-
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
 def test_without_other_ranks_a_distributed_mean_is_the_mean(dtype):
     scores = torch.randn(2, 6, dtype=dtype, generator=torch.Generator().manual_seed(0)).requires_grad_()
