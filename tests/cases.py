@@ -10,6 +10,7 @@ from functools import partial
 from typing import NamedTuple
 
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 import pairloss
 from pairloss import pair_loss, terms
@@ -273,6 +274,17 @@ def padded(batch, padding):
         "positive_items": positive_items,
         "negative_items": batch["negative_items"].masked_fill(~(counts & real), padding),
     }, counts
+
+
+class Deterministic(TorchDispatchMode):
+    """Refuse what has no deterministic form on a GPU, and what has no form at all on some devices."""
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        name = func.overloadpacket.__name__
+        floating = isinstance(args[0], torch.Tensor) and args[0].is_floating_point() if args else False
+        refused = name in ("put", "put_", "take", "kthvalue", "median", "histc") or (name == "cumsum" and floating)
+        assert not refused, f"{name} has no deterministic form on every device"
+        return func(*args, **kwargs or {})
 
 
 def embeddings(seed=0, b=9):

@@ -1,11 +1,8 @@
 """The stored tables of what the chapters say of one loss beside another: a cheap row of each, run again."""
 
-import sys
-from pathlib import Path
-
+import claims
 import pytest
 
-ROOT = Path(__file__).parent.parent
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.usefixtures("one_thread"),
@@ -13,18 +10,7 @@ pytestmark = [
 ]  # a chapter's heat map
 
 
-@pytest.fixture(scope="module")
-def claims():
-    sys.path.insert(0, str(ROOT / "benchmarks"))
-    try:
-        import claims
-
-        yield claims
-    finally:
-        sys.path.remove(str(ROOT / "benchmarks"))
-
-
-def stored(claims, name, **wanted):
+def stored(name, **wanted):
     """The first row of a table that has these cells, as it stands there."""
     return next(row for row in claims.read(name) if wanted.items() <= row.items())
 
@@ -34,8 +20,8 @@ def asked(row, jobs):
     return {key: row[key] for key in jobs[0]}
 
 
-def test_what_was_tried_comes_out_again(claims):
-    row = stored(claims, claims.TUNING, experiment="lists", loss="softmax", lr="0.05", decay="0.001")
+def test_what_was_tried_comes_out_again():
+    row = stored(claims.TUNING, experiment="lists", loss="softmax", lr="0.05", decay="0.001")
     grids = [(row["experiment"], row["data"])]
     assert claims.tune(asked(row, claims.tuning_jobs(grids))) == row
 
@@ -48,20 +34,20 @@ def test_what_was_tried_comes_out_again(claims):
     ],
     ids=lambda wanted: wanted["experiment"],
 )
-def test_what_was_judged_comes_out_again(claims, wanted):
-    row = stored(claims, claims.JUDGED, **wanted)
+def test_what_was_judged_comes_out_again(wanted):
+    row = stored(claims.JUDGED, **wanted)
     grids = [(row["experiment"], row["data"])]
     assert claims.judge(asked(row, claims.judging_jobs(grids))) == row
 
 
 @pytest.mark.parametrize("experiment", ["standard_losses", "partial_credit"])
-def test_what_was_computed_comes_out_again(claims, experiment):
+def test_what_was_computed_comes_out_again(experiment):
     loss, size = {"standard_losses": ("BPR", "0.3"), "partial_credit": ("hinge", "2")}[experiment]
-    row = stored(claims, claims.EXACT, experiment=experiment, loss=loss, size=size)
+    row = stored(claims.EXACT, experiment=experiment, loss=loss, size=size)
     assert claims.compute(asked(row, claims.exact_jobs())) == row
 
 
-def test_each_table_has_a_row_for_each_job(claims):
+def test_each_table_has_a_row_for_each_job():
     """And the judged settings are the best that were tried."""
     tables = {claims.TUNING: claims.tuning_jobs(claims.GRIDS), claims.JUDGED: claims.judging_jobs(claims.GRIDS)}
     for name, jobs in (tables | {claims.EXACT: claims.exact_jobs()}).items():

@@ -140,6 +140,7 @@ def test_seeds_make_worlds_and_leave_the_random_state_alone():
     third = datasets.generate(3, num_users=50, num_items=60)
     for left, right in ((one, other), (one, third), (other, third)):
         assert not torch.equal(left.utilities, right.utilities)
+    assert datasets.generate(2**63 - 1, num_users=1, num_items=12).num_users == 1  # the largest
     numpy_seed = datasets.generate(torch.tensor(1).numpy()[()], num_users=50, num_items=60)
     assert torch.equal(numpy_seed.utilities, one.utilities)
 
@@ -167,12 +168,9 @@ def test_the_world_does_not_depend_on_the_default_dtype_or_device(dtype):
         ({"seed": -1}, ValueError, "seed was -1; expected at least 0"),
         ({"num_users": 0}, ValueError, "num_users was 0; expected at least 1"),
         ({"num_items": 11}, ValueError, "num_items was 11; expected at least 12"),
-        ({"seed": True}, TypeError, "seed must be an int, got bool"),
         ({"seed": 2**63}, ValueError, "seed was 9223372036854775808; expected at least 0 and at most 92233"),
-        ({"seed": 2**64}, ValueError, "seed was 18446744073709551616; expected at least 0 and at most"),
         ({"skew": True}, TypeError, "skew must be a float, got bool"),
         ({"skew": math.inf}, ValueError, "skew was inf; expected a finite number of at least 0 and at most 100"),
-        ({"skew": math.nan}, ValueError, "skew was nan"),
         ({"genre_share": 1.5}, ValueError, "genre_share was 1.5; expected a finite number of at least 0 and at most 1"),
         ({"genre_share": "all"}, TypeError, "genre_share must be a float, got str"),
         ({"skew": -1.0}, ValueError, "skew was -1.0; expected a finite number of at least 0"),
@@ -194,10 +192,6 @@ def test_titles_start_alike_and_number_their_sequels():
     assert third == [f"{title} 3" for title in first[:80]]
     assert {title.split()[1] for title in first} == set(generated._ADJECTIVES.split())
     assert {title.split()[2] for title in first} == set(generated._NOUNS["Drama"].split())
-
-
-def test_the_largest_seed_is_a_seed():
-    assert datasets.generate(2**63 - 1, num_users=1, num_items=12).num_users == 1
 
 
 # --- published sets ---------------------------------------------------------------------------------------------

@@ -71,7 +71,6 @@ def masked():
 TYPES = [
     (lambda: bpr([1.0]), "positive_scores must be a torch.Tensor, got list"),
     (lambda: bpr(negative=1.0), "negative_scores must be a torch.Tensor, got float"),
-    (lambda: bpr(negative=lambda ids: P), "negative_scores must be a torch.Tensor, got function"),
     (lambda: bpr(P.long()), "positive_scores must be floating …, got torch.int64"),
     (lambda: bpr(negative=P + 1j), "negative_scores must be floating …complex64"),
     (lambda: bpr(items=P), "positive_items must be integer ids, got torch.float32"),
@@ -80,8 +79,6 @@ TYPES = [
     (lambda: bpr(squared="False"), "squared must be a bool, got str"),
     (lambda: pairloss.BPRLoss(squared=0), "squared must be a bool, got int"),
     (lambda: pairloss.bpr_loss(P, P, weights=P.bool()), "weights must be numbers …use mask), got torch.bool"),
-    (lambda: warp(num_items=None), "num_items must be an int, got NoneType"),
-    (lambda: warp(num_items=12.0), "num_items must be an int, got float"),
     (lambda: pairloss.WARPLoss("3"), "num_items must be an int, got str"),
     (lambda: warp(many=[1.0, 2.0]), "many_negative_scores[0] must be a torch.Tensor"),
     (lambda: pairloss.SoftmaxLoss(temperature="1"), "temperature must be a float"),
@@ -145,12 +142,10 @@ TYPES = [
     (lambda: interactions(titles=5), "titles must be a list, got int"),
     (lambda: interactions(user_names={}), "user_names must be a list, got dict"),
     (lambda: interactions(item_names={}), "item_names must be a list, got dict"),
-    (lambda: interactions(genre_names=5), "genre_names must be a list, got int"),
     (lambda: interactions(genres=torch.ones(4, 5).bool(), genre_names=5), "genre_names must be a list, got int"),
     (lambda: interactions(genres=torch.zeros(4, 2)), "genres must be bool"),
     (lambda: interactions(times=[1, 2, 3, 4]), "times must be a torch.Tensor, got list"),
     (lambda: interactions(times=torch.zeros(4)), "times must be int64, got torch.float32"),
-    (lambda: interactions(times=torch.zeros(4).int()), "times must be int64, got torch.int32"),
 ]
 VALUES = [
     # shapes
@@ -264,10 +259,8 @@ VALUES = [
     (lambda: pairloss.pairwise_hinge_loss(P, ITEMS, margin=-1), "margin was -1; expected a finite number of"),
     (lambda: pairloss.pairwise_hinge_loss(P, ITEMS, power=3), "power was 3"),
     (lambda: pairloss.lambdarank_loss(P, ITEMS, sigma=0.0), "sigma was 0.0; expected a finite number above 0"),
-    (lambda: pairloss.lambdarank_loss(P, ITEMS, sigma=math.nan), "sigma was nan; expected a finite number above 0"),
     (lambda: pairloss.lambdarank_loss(P, ITEMS, sigma=math.inf), "sigma was inf; expected a finite number above 0"),
     (lambda: pairloss.lambdarank_loss(P, ITEMS, at=0), "at was 0"),
-    (lambda: pairloss.lambdarank_loss(P, ITEMS, at=-1), "at was -1"),
     (lambda: pairloss.total_weight(P[:3], mask=torch.ones(2).bool()), "mask has shape [2] beside positive_scores [3]"),
     (lambda: pairloss.total_weight(P[:3], negative_mask=torch.ones(3).bool()), "[3] …[3]; expected [K, 3]"),
     (lambda: pairloss.total_weight(P[:3], weights=tensor([1.0, -1.0, 1.0])), "weights holds -1; expected finite"),
@@ -301,7 +294,6 @@ VALUES = [
     (lambda: interactions(genres=torch.zeros(4, 2).bool()), "genres has shape [4, 2] …expected [4, 0]"),
     (lambda: interactions(utilities=torch.zeros(4, 2)), "utilities has shape [4, 2] …expected [2, 4]"),
     (lambda: interactions(times=ROWS[:3]), "times has shape [3] beside items [4]; expected [4]"),
-    (lambda: interactions(times=ROWS[:, None]), "times has shape [4, 1] beside items [4]; expected [4]"),
     (lambda: interactions(times=ROWS.to("meta")), "times is on meta but items on cpu"),
     (lambda: interactions(num_users=2**40, num_items=2**40), "too large"),
     (lambda: pairloss.sample_negatives(ITEMS, interactions(num_users=2**32, num_items=2**32), 2), "too large"),

@@ -3,21 +3,17 @@
 import json
 import re
 import subprocess
-import sys
-from pathlib import Path
 
 import numpy
 import pytest
 import torch
+from tables import definitions
 from torch.utils._pytree import tree_leaves
 
 import pairloss
 from book import stills
 from pairloss import figures
 from tests.browser import node
-
-sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
-from tables import definitions
 
 NUMBERS = torch.Generator().manual_seed(0)
 

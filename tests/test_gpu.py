@@ -11,7 +11,6 @@ from functools import partial
 import pytest
 import torch
 from torch.testing import assert_close
-from torch.utils._python_dispatch import TorchDispatchMode
 
 import pairloss
 from tests.cases import (
@@ -19,6 +18,7 @@ from tests.cases import (
     LISTS,
     NUM_ITEMS,
     PAIRS,
+    Deterministic,
     case,
     embeddings,
     entry,
@@ -194,22 +194,11 @@ def test_sampling_waits_once_and_draws_what_nobody_has(weighted):
 # --- deterministic mode ----------------------------------------------------------------------------------------
 
 
-class RefuseNondeterministic(TorchDispatchMode):
-    """What raises on a GPU in deterministic mode raises here, too: the rehearsal on a CPU would not notice."""
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        name = func.overloadpacket.__name__
-        floating = isinstance(args[0], torch.Tensor) and args[0].is_floating_point() if args else False
-        if name in ("put", "put_", "kthvalue", "median", "histc") or (name == "cumsum" and floating):
-            raise RuntimeError(f"{name} has no deterministic implementation on a GPU")
-        return func(*args, **(kwargs or {}))
-
-
 @pytest.fixture
 def deterministic():
     torch.use_deterministic_algorithms(True)
     try:
-        with RefuseNondeterministic():
+        with Deterministic():
             yield
     finally:
         torch.use_deterministic_algorithms(False)

@@ -323,26 +323,6 @@ def test_one_row_of_negatives_is_one_negative(name, kind):
     )
 
 
-EXPORTS = [(name, "batch", 4) for name in STANDARD]  # one negative has no K
-EXPORTS += [(name, *what) for name in MANY for what in (("batch", 4), ("negatives", 4), ("both", 4), ("both", 3))]
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(("name", "free", "k"), EXPORTS)
-def test_exports_with_free_sizes(name, free, k):
-    """Also where K and B happen to be equal in the example: nothing may take that for a rule."""
-    b = torch.export.Dim("batch_size", min=2, max=1000) if free != "negatives" else None
-    rows = torch.export.Dim("negatives", min=2, max=NUM_ITEMS) if free != "batch" else None
-    sizes = {0: b}, {0: rows, 1: b} if name in MANY else {0: b}
-    example = tuple(parted(case(name, k=k, b=4))[0])
-    exported = torch.export.export(module(name), example, dynamic_shapes=sizes).module()
-    for other_k, other_b in ((7, 4), (4, 7), (5, 5), (k, 4)):
-        if (free == "batch" and other_k != k) or (free == "negatives" and other_b != 4):
-            continue
-        scores, _ = parted(case(name, k=other_k, b=other_b))
-        assert_close(exported(*scores), module(name)(*scores))
-
-
 # --- what does not count may be anything ------------------------------------------------------------------
 
 

@@ -1,17 +1,14 @@
 """What is timed is the same loss, and what the chapter "Speed and scale" says of it stands in the tables."""
 
-import sys
 from pathlib import Path
 
-import pytest
-import torch
-from torch.testing import assert_close
-
-sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
 import epochs
 import lists
 import pairs
+import pytest
+import torch
 from tables import read
+from torch.testing import assert_close
 
 ROOT = Path(__file__).parent.parent
 

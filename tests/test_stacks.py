@@ -34,13 +34,14 @@ def names_of(*sections):
 
 
 def by_hand(names, batches):
-    """The parameters of the model of the page after a loop over these batches."""
+    """The model of the page after a loop over these batches, of each the rows that its mask leaves."""
     torch.manual_seed(0)
     model = names["TwoTables"]()
     optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
     for batch in batches:
+        mask = batch.get("mask", slice(None))
         optimizer.zero_grad()
-        model(**batch)["loss"].backward()
+        model(**{name: values[mask] for name, values in batch.items() if name != "mask"})["loss"].backward()
         optimizer.step()
     return model
 
@@ -76,20 +77,6 @@ def batches_with_a_mask(names, number=5):
     return [names["collate"]([names["pairs"][row] for row in some]) | {"mask": mask} for some in rows]
 
 
-def whole_by_hand(names):
-    """The parameters after a loop over whole batches, whose mean is over the pairs that count."""
-    batches = batches_with_a_mask(names)
-    torch.manual_seed(0)
-    model = names["TwoTables"]()
-    optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
-    for batch in batches:
-        mask = batch.pop("mask")
-        optimizer.zero_grad()
-        model(**{name: values[mask] for name, values in batch.items()})["loss"].backward()
-        optimizer.step()
-    return [parameter.detach() for parameter in model.parameters()]
-
-
 def on_rank(rank, port, work, path):
     """One of two processes: its parameters, whole, in a file."""
     os.environ |= {"RANK": f"{rank}", "LOCAL_RANK": f"{rank}", "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}
@@ -105,9 +92,9 @@ def assert_two_are_one(work, names, path):
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     torch.multiprocessing.spawn(on_rank, (port, work, path), nprocs=2)
-    whole = whole_by_hand(names)
+    whole = by_hand(names, batches_with_a_mask(names))
     for rank in range(2):
-        for ours, theirs in zip(torch.load(f"{path}.{rank}"), whole, strict=True):
+        for ours, theirs in zip(torch.load(f"{path}.{rank}"), whole.parameters(), strict=True):
             assert_close(ours, theirs, rtol=0, atol=1e-6)
 
 
@@ -200,7 +187,6 @@ def test_the_trainer_of_hugging_face_trains_as_a_loop_does(tmp_path, monkeypatch
         learning_rate=0.01, lr_scheduler_type="constant", max_grad_norm=0, weight_decay=0, report_to=[],
         save_strategy="no", logging_strategy="no", disable_tqdm=True, use_cpu=True,
     )  # fmt: skip
-    model_of = by_hand(names, [])
     trainer = transformers.Trainer(
         model, arguments, train_dataset=range(5), data_collator=lambda rows: batches[rows[0]],
         optimizers=(torch.optim.Adam(model.parameters(), lr=0.01), None),
@@ -235,7 +221,7 @@ def test_several_passes_of_the_trainer_train_as_one_pass(tmp_path, monkeypatch):
         model, arguments, train_dataset=range(len(passes)), data_collator=lambda rows: passes[rows[0]],
         optimizers=(rate, constant),
     ).train()  # fmt: skip
-    for ours, theirs in zip(model.parameters(), whole_by_hand(names), strict=True):
+    for ours, theirs in zip(model.parameters(), by_hand(names, batches).parameters(), strict=True):
         assert_close(ours, theirs, rtol=0, atol=1e-6)
 
 

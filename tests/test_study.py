@@ -1,20 +1,16 @@
 """The study: its splits, losses, models, tuning and measures are what they say, and its table comes out again."""
 
 import math
-import sys
-from pathlib import Path
 
 import pytest
-import torch
-from torch.testing import assert_close
-
-from pairloss import Interactions, metrics
-
-sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
 import tables
+import torch
 from study import data, models, protocol
 from study.__main__ import QUESTIONS
 from study.losses import LOSSES, RULES, Batch
+from torch.testing import assert_close
+
+from pairloss import Interactions, metrics
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
 

@@ -1,6 +1,5 @@
 """examples/train_ddp.py: two processes, killed half way or not, end where one does."""
 
-import itertools
 import os
 import re
 import shutil
@@ -26,15 +25,8 @@ BATCH = next(size for size in range(101, len(TRAIN.users), 2) if len(TRAIN.users
 
 
 def command(loss, path, *more):
-    sizes = {
-        "--users": USERS,
-        "--epochs": EPOCHS,
-        "--seed": SEED,
-        "--batch": BATCH,
-        "--loss": loss,
-        "--checkpoint": path,
-    }
-    return [str(word) for word in (*itertools.chain(*sizes.items()), *more)]
+    sizes = f"--users {USERS} --epochs {EPOCHS} --seed {SEED} --batch {BATCH} --loss {loss}".split()
+    return [*sizes, "--checkpoint", str(path), *more]
 
 
 def alone(loss, path, *more):

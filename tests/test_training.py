@@ -3,19 +3,16 @@
 import contextlib
 import dataclasses
 import re
-import sys
 from pathlib import Path
 
 import jupytext
 import matplotlib.pyplot as plt
 import pytest
+import tables
 import torch
+from study import models, report
 
 import pairloss
-
-sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
-import tables
-from study import models, report
 
 CHAPTER = Path(__file__).parent.parent / "book/chapters/training.md"
 CHOICE = "data = pairloss.datasets.generate()"
