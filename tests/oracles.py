@@ -127,10 +127,9 @@ def over_pairs(
         loss = pair_loss(positive, [float(rows[k, b]) for k in real], ds, **choice)
         losses.append(weight * (loss + loss**2 if squared else loss))
         total_weight += weight
-    if reduction == "none":
-        return losses
     total = math.fsum(losses)
-    return total if reduction == "sum" else total / (total_weight or 1.0)
+    every = {"none": losses, "sum": total, "mean": total / (total_weight or 1.0)}
+    return every if reduction == "every" else every[reduction]
 
 
 # --- lists ------------------------------------------------------------------------------------------------

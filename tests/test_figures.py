@@ -18,13 +18,21 @@ from tests.browser import node
 NUMBERS = torch.Generator().manual_seed(0)
 
 
-def computed(expression, cases):
-    """What the JavaScript makes of each case: ``expression`` is a function of it."""
-    code = f"{figures._FILES.joinpath('maths.js').read_text('utf-8')}\nconst f = {expression};\n"
-    code += "let text = '';\nprocess.stdin.on('data', (part) => (text += part));\n"
-    code += "process.stdin.on('end', () => console.log(JSON.stringify(JSON.parse(text).map(f))));"
-    run = subprocess.run([node(), "-e", code], input=json.dumps(cases), capture_output=True, text=True, check=True)
-    return json.loads(run.stdout)
+@pytest.fixture(scope="module")
+def computed():
+    """What the JavaScript makes of each case: a function of an expression, which is one of a case, and of cases."""
+    code = figures._FILES.joinpath("maths.js").read_text("utf-8")
+    code += """\nrequire('readline').createInterface({ input: process.stdin }).on('line', (line) => {
+        const [expression, cases] = JSON.parse(line);
+        console.log(JSON.stringify(cases.map(eval(expression))));
+    });"""
+    with subprocess.Popen([node(), "-e", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+
+        def answer(expression, cases):
+            print(json.dumps([expression, cases]), file=process.stdin, flush=True)
+            return json.loads(process.stdout.readline())
+
+        yield answer
 
 
 def drawn(*shape, ties=False):
@@ -48,7 +56,7 @@ def value_and_slope(function, x):
 @pytest.mark.parametrize(
     ("name", "loss"), [("BPR", pairloss.bpr_loss), ("hinge", pairloss.hinge_loss), ("log BPR", pairloss.log_bpr_loss)]
 )
-def test_pair_losses_and_their_pulls(name, loss, squared):
+def test_pair_losses_and_their_pulls(computed, name, loss, squared):
     x = torch.cat([torch.linspace(-30, 30, 241, dtype=torch.float64), drawn(40)])
     for d in (1.0, 0.75, 0.4, 0.0):
         item = torch.zeros(len(x), dtype=torch.int64)
@@ -64,7 +72,7 @@ def test_pair_losses_and_their_pulls(name, loss, squared):
         close([each["pull"] for each in ours], -slope)
 
 
-def test_the_five_forms_of_bpr():
+def test_the_five_forms_of_bpr(computed):
     log_sigmoid = torch.nn.functional.logsigmoid
     forms = {
         "paper, LightFM": lambda x: -log_sigmoid(x),
@@ -85,7 +93,7 @@ def test_the_five_forms_of_bpr():
 
 
 @pytest.mark.parametrize("ties", [False, True])
-def test_search_and_rules(ties):
+def test_search_and_rules(computed, ties):
     p, many = drawn(60, ties=ties), drawn(5, 60, ties=ties)
     cases = [[positive, column] for positive, column in zip(p.tolist(), many.T.tolist(), strict=True)]
     _, tries, found = pairloss.choose_first_violation(1 - p + many)
@@ -104,7 +112,7 @@ def test_search_and_rules(ties):
     assert {each["uniform"] for each in ours} == {0}
 
 
-def test_the_softmax_and_its_shares():
+def test_the_softmax_and_its_shares(computed):
     p, many = drawn(40), drawn(6, 40).requires_grad_()
     for temperature in (0.05, 0.25, 1.0, 10.0):
         loss = pairloss.softmax_loss(p, many, temperature=temperature, reduction="none")
@@ -116,7 +124,7 @@ def test_the_softmax_and_its_shares():
 
 
 @pytest.mark.parametrize("ties", [False, True])
-def test_lists(ties):
+def test_lists(computed, ties):
     metrics = pytest.importorskip("sklearn.metrics")
     for length, highest in ((5, 2), (5, 2), (7, 4), (2, 2), (9, 3)):
         labels = torch.randint(highest, (length,), generator=NUMBERS)
@@ -162,7 +170,7 @@ def ledger():
 
 
 @pytest.mark.parametrize(("k", "b", "dim"), [(64, 1024, 64), (16, 4096, 128), (256, 2048, 32), (2, 2048, 64)])
-def test_the_cost_of_a_step_is_what_torch_holds_and_moves(ledger, k, b, dim):
+def test_the_cost_of_a_step_is_what_torch_holds_and_moves(computed, ledger, k, b, dim):
     way = "scored once", "scored twice", "scored twice, in pieces"
     costs = [computed(f"([k, b, d]) => stepCost(k, b, d, {name!r})", [[k, b, dim]])[0] for name in way]
     for cost, twice, all_at_once in zip(costs, (False, True, True), (True, True, False), strict=True):
