@@ -32,6 +32,8 @@ LESSONS = [path for path in CHAPTERS if path.stem not in ("five_minutes", "your_
 every_lesson = pytest.mark.parametrize("source", LESSONS, ids=lambda path: path.stem)
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 REPOSITORY = PROJECT["urls"]["Repository"]
+TOC = yaml.safe_load((ROOT / "_toc.yml").read_text())["parts"]
+FILES = [chapter["file"] for part in TOC for chapter in part["chapters"]]
 
 
 def notebook(source):
@@ -65,19 +67,15 @@ def test_source_and_notebook_have_the_same_cells(source):
 
 
 def test_every_notebook_is_in_the_table_of_contents():
-    toc = yaml.safe_load((ROOT / "_toc.yml").read_text())
-    files = [chapter["file"] for part in toc["parts"] for chapter in part["chapters"]]
     on_disk = {f"book/chapters/{path.name}" for path in (ROOT / "book/chapters").glob("*.ipynb")}
     written = {f"book/chapters/{path.stem}.ipynb" for path in CHAPTERS}
     assert on_disk == written, f"without its source or not yet made (make notebooks): {on_disk ^ written}"
-    listed = {file for file in files if file.endswith(".ipynb")}
+    listed = {file for file in FILES if file.endswith(".ipynb")}
     assert listed == on_disk, f"_toc.yml lists the chapters; in one of the two alone: {listed ^ on_disk}"
 
 
 def test_the_readme_lists_the_chapters_in_their_order():
-    toc = yaml.safe_load((ROOT / "_toc.yml").read_text())
-    files = [chapter["file"] for part in toc["parts"] for chapter in part["chapters"]]
-    chapters = [(file, notebook(ROOT / file).cells[0].source) for file in files if file.endswith(".ipynb")]
+    chapters = [(file, notebook(ROOT / file).cells[0].source) for file in FILES if file.endswith(".ipynb")]
     listed = re.findall(r"^\d+\. \[(.*)\]\((.*)\)$", (ROOT / "README.md").read_text(), re.MULTILINE)
     for (title, file), (expected, text) in zip(listed, chapters, strict=False):
         assert (file, f"# {title}") == (expected, text.split("\n")[0]), "README.md lists the chapters as _toc.yml does"
@@ -85,11 +83,10 @@ def test_the_readme_lists_the_chapters_in_their_order():
 
 
 def test_the_first_page_lists_the_chapters_and_how_long_they_take():
-    toc = yaml.safe_load((ROOT / "_toc.yml").read_text())
-    names = [Path(chapter["file"]).stem for part in toc["parts"] for chapter in part["chapters"]]
     long = r"^\*\*About (\d+) minutes\.\*\*"
     text = {source.stem: source.read_text() for source in CHAPTERS}
-    expected = [(name, re.search(long, text[name], re.MULTILINE)[1]) for name in names if name in text]
+    names = [Path(file).stem for file in FILES if Path(file).stem in text]
+    expected = [(name, re.search(long, text[name], re.MULTILINE)[1]) for name in names]
     rows = re.findall(
         r"^\| \{doc\}`chapters/(\w+)` \| .* \| (\d+) \|$", (ROOT / "book/index.md").read_text(), re.MULTILINE
     )

@@ -26,23 +26,17 @@ def test_what_was_tried_comes_out_again():
     assert claims.tune(asked(row, claims.tuning_jobs(grids))) == row
 
 
-@pytest.mark.parametrize(
-    "wanted",
-    [
-        {"experiment": "lists", "loss": "softmax", "setting": "shared"},
-        {"experiment": "one_name", "loss": "Collie", "setting": "shared"},
-    ],
-    ids=lambda wanted: wanted["experiment"],
-)
-def test_what_was_judged_comes_out_again(wanted):
-    row = stored(claims.JUDGED, **wanted)
+@pytest.mark.parametrize(("experiment", "loss"), [("lists", "softmax"), ("one_name", "Collie")])
+def test_what_was_judged_comes_out_again(experiment, loss):
+    row = stored(claims.JUDGED, experiment=experiment, loss=loss, setting="shared")
     grids = [(row["experiment"], row["data"])]
     assert claims.judge(asked(row, claims.judging_jobs(grids))) == row
 
 
-@pytest.mark.parametrize("experiment", ["standard_losses", "partial_credit"])
-def test_what_was_computed_comes_out_again(experiment):
-    loss, size = {"standard_losses": ("BPR", "0.3"), "partial_credit": ("hinge", "2")}[experiment]
+@pytest.mark.parametrize(
+    ("experiment", "loss", "size"), [("standard_losses", "BPR", "0.3"), ("partial_credit", "hinge", "2")]
+)
+def test_what_was_computed_comes_out_again(experiment, loss, size):
     row = stored(claims.EXACT, experiment=experiment, loss=loss, size=size)
     assert claims.compute(asked(row, claims.exact_jobs())) == row
 

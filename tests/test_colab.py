@@ -1,6 +1,5 @@
 """A chapter the way Colab runs it: the notebook alone, in an empty directory, on a machine that has torch."""
 
-import json
 import os
 import shutil
 import subprocess
@@ -28,10 +27,8 @@ def clean_environment(folder):
     """A virtual environment with what this one has (torch, matplotlib, a kernel), less pairloss, plus google.colab."""
     venv.create(folder, with_pip=False)
     python = folder / "bin/python"
-    paths = json.loads(
-        subprocess.check_output([python, "-c", "import sysconfig, json; print(json.dumps(sysconfig.get_paths()))"])
-    )
-    site = Path(paths["purelib"])
+    where = "import sysconfig; print(sysconfig.get_path('purelib'))"
+    site = Path(subprocess.check_output([python, "-c", where], text=True).strip())
     for entry in Path(sysconfig.get_paths()["purelib"]).iterdir():
         if "pairloss" not in entry.name and not (site / entry.name).exists():
             (site / entry.name).symlink_to(entry)

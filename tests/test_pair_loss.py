@@ -31,6 +31,7 @@ from tests.cases import (
     parted,
     psl,
     same,
+    squares,
     subsets,
     tables,
 )
@@ -51,12 +52,6 @@ SENTENCES = [
 every_kind = pytest.mark.parametrize("kind", ["none", "one", "three"])
 
 
-def squared_or_not(name):
-    """The options of the loss of that name, and those of its sentence, which squares only when asked."""
-    flags = (False, True) if entry(name).squared is not None else (None,)
-    return [({} if flag is None else {"squared": flag}, {"squared": bool(flag)}) for flag in flags]
-
-
 # --- a loss with a name is its sentence ---------------------------------------------------------------------
 
 
@@ -64,9 +59,9 @@ def squared_or_not(name):
 @every_kind
 def test_a_loss_is_its_sentence_to_the_last_digit(name, own, term, choose, kind):
     sentence, batch = partial(pair_loss, term, choose=choose), case(name) | tables(kind)
-    for which, (squared, asked), reduction in itertools.product(([], optional(name)), squared_or_not(name), REDUCTIONS):
+    for which, squared, reduction in itertools.product(([], optional(name)), squares(name), REDUCTIONS):
         options = extra(which) | {"reduction": reduction}
-        ours = outcome(sentence, batch, **options, **asked)
+        ours = outcome(sentence, batch, **options, squared=squared.get("squared", bool(entry(name).squared)))
         assert same(ours, outcome(function(name), batch, **options, **own, **squared))
 
 

@@ -131,12 +131,6 @@ def test_ties_do_not_violate_and_send_no_gradient():
         assert torch.autograd.grad(loss, positive)[0] == 0
 
 
-def test_a_tie_is_no_try_that_ends_the_search():
-    # 0 − 1 + 1 = 0 at the first try, 1 − 1 + 1 = 1 at the second: w = log(5 / 2).
-    loss = pairloss.warp_loss(tensor([1.0]), tensor([[0.0], [1.0]]), 5, squared=False)
-    assert_close(loss.item(), math.log(5 / 2))
-
-
 def test_nothing_found_costs_nothing_however_low_the_scores():
     many = tensor([[-3e4], [5.0]], requires_grad=True)
     loss = pairloss.warp_loss(tensor([-2e4]), many, 5, negative_mask=tensor([[True], [False]]))
@@ -375,18 +369,10 @@ def test_warp_finds_a_violation_where_hinge_costs(dtype):
     assert 500 < found.sum() < 3900
 
 
-def test_harmonic_weights_at_every_try_of_every_small_catalogue():
-    for n in range(1, 61):
-        # Column t finds its violation, of margin 1, at try t + 1. At the last try nothing can rank above the positive.
-        many = torch.full((n, n), -5.0, dtype=torch.float64).fill_diagonal_(0)
-        loss = pairloss.warp_loss(many[0] * 0, many, n, rank_weight="harmonic", squared=False, reduction="none")
-        expected = [math.fsum(1 / i for i in range(1, (n - 1) // t + 1)) for t in range(1, n + 1)]
-        assert_close(loss, tensor(expected, dtype=torch.float64), rtol=1e-14, atol=0)
-
-
 @pytest.mark.parametrize(("dtype", "precision"), [(torch.float32, 2**-24), (torch.float64, 1e-12)])
 def test_harmonic_weights_are_rounded_once(dtype, precision):
-    for num_items, t in ((10, 1), (1000, 7), (1_000_000, 1), (20_000_001, 3), (2**40 + 7, 2), (50, 49)):
+    small = [(n, t) for n in range(1, 61) for t in {1, n // 3 + 1, n}]
+    for num_items, t in (*small, (1000, 7), (1_000_000, 1), (20_000_001, 3), (2**40 + 7, 2)):
         many = torch.full((t, 1), -5.0, dtype=dtype).index_fill(0, tensor([t - 1]), 0.0)
         loss = pairloss.warp_loss(many[-1], many, num_items, rank_weight="harmonic", squared=False)
         rank = (num_items - 1) // t

@@ -1,39 +1,19 @@
-"""A batch in parts: over several passes the mean is that of the whole batch (over processes: test_train_ddp.py)."""
+"""What a mean divides by, in one process. In several: test_train_ddp.py."""
 
 import pytest
 import torch
 from torch.testing import assert_close
 
 import pairloss
+from tests.cases import case, extra, parted
 from tests.oracles import over_pairs
-
-PAIRS, NEGATIVES, USERS, ITEMS = 31, 6, 20, 40
-
-
-def batch(step):
-    """Users, positives, negatives, mask, weights and negative_mask, uneven on purpose: few count at the front."""
-    generator = torch.Generator().manual_seed(step)
-    u, i = torch.randint(USERS, (PAIRS,), generator=generator), torch.randint(ITEMS, (PAIRS,), generator=generator)
-    j = torch.randint(ITEMS, (NEGATIVES, PAIRS), generator=generator)
-    often = torch.linspace(0.1, 1, PAIRS)
-    mask = torch.rand(PAIRS, generator=generator) < often
-    weights = torch.rand(PAIRS, generator=generator, dtype=torch.float64) * often
-    real = torch.rand(NEGATIVES, PAIRS, generator=generator) < 0.5 * often
-    return u, i, j, {"mask": mask, "weights": weights, "negative_mask": real}
-
-
-def factors():
-    generator = torch.Generator().manual_seed(0)
-    return [torch.randn(n, 4, generator=generator, dtype=torch.float64).requires_grad_() for n in (USERS, ITEMS)]
 
 
 @pytest.mark.parametrize("which", ["", "mask", "weights", "negative_mask", "mask weights negative_mask"])
 def test_total_weight_is_what_the_mean_divides_by(which):
-    for step in range(5):
-        u, i, j, given = batch(step)
-        options = {name: given[name] for name in which.split()}
-        users, items = (vectors.detach() for vectors in factors())
-        p, many = (users[u] * items[i]).sum(-1), (users[u] * items[j]).sum(-1)
+    for seed in range(5):
+        options = extra(which.split(), b=31, k=6, seed=seed)
+        p, many = parted(case("adaptive_bpr_loss", b=31, k=6, seed=seed))[0]
         mean, total = (pairloss.adaptive_bpr_loss(p, many, reduction=how, **options) for how in ("mean", "sum"))
         weight = pairloss.total_weight(p, **options)
         assert_close(total / weight, mean, rtol=1e-12, atol=0)
