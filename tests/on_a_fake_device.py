@@ -116,7 +116,7 @@ def test_losses_on_lists(name, labels):
     scores = torch.empty(20, device=DEVICE, requires_grad=True)
     labels = torch.empty(20, dtype=labels, device=DEVICE)
     groups = torch.empty(20, dtype=torch.int64, device=DEVICE)
-    for options in LISTS[name].choices[:2]:
+    for options in LISTS[name].choices[1:2]:  # the square of the hinge
         loss = getattr(pairloss, name)(scores, labels, **options)
         check(loss, (), torch.float32)
         check(torch.autograd.grad(loss, scores)[0], (20,), torch.float32)

@@ -44,8 +44,8 @@ COLOUR = {"runOnly": OF_COLOUR, "preload": False}
 LEFT_OUT = {rule: {"enabled": False} for rule in (*OF_COLOUR, "region")}
 STRUCTURE = {"resultTypes": ["violations"], "preload": False, "rules": LEFT_OUT}
 SHAPE = {"runOnly": ["scrollable-region-focusable", "aria-hidden-focus"], "preload": False}
-IN_COLOUR = ["search.html", "_modules/pairloss/pairs.html"]
-IN_COLOUR += [f"book/{name}.html" for name in ("index", "which_loss", "api", "study", "chapters/standard_losses")]
+OF_EACH_KIND = "search", "book/index", "book/which_loss", "book/api", "book/study", "book/chapters/standard_losses"
+IN_COLOUR = [f"{name}.html" for name in OF_EACH_KIND]
 LOOKS = [("light", 1300, STRUCTURE), ("light", 390, SHAPE), ("light", 1300, COLOUR), ("dark", 1300, COLOUR)]
 # Formulas are pictures to a screen reader, and the functions of the API have the colours of the first one.
 FORMULAS, FUNCTIONS = ["mjx-math"], ["dl.py ~ dl.py.function"]
