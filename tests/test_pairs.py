@@ -131,6 +131,12 @@ def test_ties_do_not_violate_and_send_no_gradient():
         assert torch.autograd.grad(loss, positive)[0] == 0
 
 
+def test_a_tie_is_no_try_that_ends_the_search():
+    # 0 − 1 + 1 = 0 at the first try, 1 − 1 + 1 = 1 at the second: w = log(5 / 2).
+    loss = pairloss.warp_loss(tensor([1.0]), tensor([[0.0], [1.0]]), 5, squared=False)
+    assert_close(loss.item(), math.log(5 / 2))
+
+
 def test_nothing_found_costs_nothing_however_low_the_scores():
     many = tensor([[-3e4], [5.0]], requires_grad=True)
     loss = pairloss.warp_loss(tensor([-2e4]), many, 5, negative_mask=tensor([[True], [False]]))
