@@ -1,7 +1,7 @@
 """What the chapters say of one loss compared with another, under the rule of the house.
 
 Before a sentence says that A beats B, each gets its own step size, decay and number of steps on worlds that are not
-judged; then both are judged on fresh ones, paired, with an interval. The code is that of the chapters. Three tables:
+judged. Then both are judged on fresh ones, paired, with an interval. The code comes from the chapters. Three tables:
 what was tried (means over the tuning worlds), what was judged (a row for each world), and two experiments in which
 nothing is drawn. `order` is AUC, or in free scores the share of all pairs in their true order.
 
@@ -158,7 +158,7 @@ def exact_jobs() -> list[Row]:
 
 
 def compute(row: Row) -> Row:
-    """Leads over related and other films after 1, 10 and 100 % of the steps; or steps until the order is right."""
+    """Leads over related and other films after 1, 10 and 100 % of the steps, or steps until the order is right."""
     if row["experiment"] == "standard_losses":
         names = chapter("standard_losses", "starts = ")
         loss = getattr(pairloss, f"{row['loss'].lower().replace(' ', '_')}_loss")

@@ -165,7 +165,7 @@ def sampling() -> Iterator[Row]:
 
 
 def graded() -> Iterator[Row]:
-    """The hinge over all pairs of a list with five grades, by the dtype of the labels; LambdaRank."""
+    """The hinge over all pairs of a list with five grades, by the dtype of the labels, and LambdaRank."""
     length = 300 if SMALL else 3000
     scores = torch.randn(length, device=DEVICE, requires_grad=True)
     grades = torch.arange(length, device=DEVICE) % 5
@@ -306,7 +306,7 @@ def chapters() -> None:
 # --- all parts --------------------------------------------------------------------------------------------------
 
 MEASURED = {part.__name__: part for part in (losses, pieces, sampling, graded, catalogue, training)}
-# Seconds. Planned on one data-centre GPU: 60, 170, 15, 10, 10, 15, 60 and 30, about six minutes; the limits are nine.
+# Seconds. Planned on one data-centre GPU: 60, 170, 15, 10, 10, 15, 60 and 30, about six minutes. The limits are nine.
 LIMITS = {"tests": 100, "losses": 190, "pieces": 25, "sampling": 20, "graded": 20, "catalogue": 25, "training": 60}
 LIMITS["chapters"] = 100
 

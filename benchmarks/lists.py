@@ -1,16 +1,14 @@
 """Losses over whole lists: time, peak memory and accuracy as the list grows.
 
-The hinge over all pairs by sorting beside the dense table, and LambdaRank, of the whole list and of its first ten.
-Each row runs in a process of its own, so that the peak is its own. The relative error of the hinge in float32 is
-that of the value and of the largest entry of the gradient, against the same sums in float64 over the
-dense table where it fits, and against the float64 result by sorting where it does not.
+The hinge over all pairs by sorting and over the dense table, and LambdaRank, of the whole list and of its first ten.
+Each row runs in a process of its own, so that the peak is its own. The errors of the hinge in float32 are relative,
+against the dense table in float64 where it fits, and else against the sorting in float64.
 
 python benchmarks/lists.py
 
-fills the table lists.csv and prints it as Markdown. Seconds differ between machines; how they grow, hardly.
+fills the table lists.csv and prints it as Markdown. Seconds differ between machines. How they grow hardly does.
 """
 
-import math
 import resource
 import subprocess
 import sys
@@ -19,7 +17,7 @@ from functools import partial
 
 import torch
 from pairs import markdown
-from tables import Row, write
+from tables import write
 from torch import Tensor
 
 import pairloss
@@ -66,14 +64,6 @@ def run(name: str, length: int, offset: float) -> str:
     return ",".join([name, f"{length}", f"{offset:g}", *cells])
 
 
-def steepness(rows: list[Row], name: str, least: int = 10_000) -> float:
-    """Of seconds over L, both in logarithms, by least squares: 1 is linear, 2 quadratic."""
-    points = [(math.log(int(row["L"])), math.log(float(row["seconds"]))) for row in rows if row["loss"] == name]
-    points = [(x, y) for x, y in points if x >= math.log(least)]
-    middle = sum(x for x, _ in points) / len(points)
-    return sum((x - middle) * y for x, y in points) / sum((x - middle) ** 2 for x, _ in points)
-
-
 def main() -> None:
     cases = [(name, length, 0) for name, (_, longest) in LOSSES.items() for length in LENGTHS if length <= longest]
     cases += [("sorting", length, 1000) for length in LENGTHS[-3:]]
@@ -83,8 +73,6 @@ def main() -> None:
         rows.append(dict(zip(HEAD, line.stdout.strip().split(","), strict=True)))
     write("lists", rows)
     print(*markdown(rows), sep="\n")
-    for name in LOSSES:
-        print(f"{name}: L to the {steepness(rows, name, 1000 if name == 'table' else 10_000):.2f}")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """What a reader with a phone waits for: requests, bytes and paint of every page of the built book (make pages).
 
 Chromium, 390 px wide, four times slower than this machine, over "slow 4G" (1.6 Mbit/s down, 150 ms for each request),
-with an empty cache for every page; the pages come gzipped, as most hosts send them.
+with an empty cache for every page. The pages come gzipped, as most hosts send them.
 """
 
 import functools

@@ -1,13 +1,12 @@
-"""Where the time of a step goes: each loss beside its published form and beside the floor, and whole training steps.
+"""Where the time of a step goes: each loss, its published form and the floor, and whole training steps.
 
-The published forms are re-implemented here from their formulas, operation by operation: sums of the
-plain and the squared term for Collie's losses; −log(σ(x) + 1e-10) for log BPR, as in RecBole; for
-WARP the margins of all negatives, transposed, copied twice with a column of ones, binarised in place
-and searched with argmax; for the softmax torch's cross entropy of all scores side by side, [B, K + 1].
-The floor of a loss is to read each score once and to write a gradient for each, in one pass.
+The published forms are written here from their formulas, operation by operation. Collie's losses are sums of the plain
+and the squared term. Log BPR is −log(σ(x) + 1e-10), as in RecBole. WARP has the margins of all negatives, transposed,
+copied twice with a column of ones, binarised in place and searched with argmax. The softmax is torch's cross entropy of
+all scores side by side, [B, K + 1]. The floor of a loss is to read each score once and to write a gradient for each, in one pass.
 
-What is compared runs in turn, A B C A B C …, in one process; a ratio is the median of the ratios of
-neighbouring runs, with the quartiles beside it. Absolute times differ between machines and hours,
+What is compared runs in turn, A B C A B C …, in one process. A ratio is the median of the ratios of
+neighbouring runs, with the quartiles. Absolute times differ between machines and hours,
 ratios much less. On a GPU its own events time the runs.
 
 python benchmarks/pairs.py [--seconds 1]
@@ -171,7 +170,7 @@ def ratio(above: list[float], below: list[float]) -> dict[str, str]:
 
 
 def losses(device: str, limit: float) -> Iterator[Row]:
-    """For each loss, size and dtype how long it takes beside the floor, and what the published form takes beside it."""
+    """For each loss, size and dtype how long it and the published form take, divided by the floor."""
     for name, credit, dtype, (k, b) in (
         (name, credit, dtype, size)
         for name in PUBLISHED
@@ -228,7 +227,7 @@ def scored(name: str, twice: bool, k: int, b: int, device: str) -> Loss:
 
 
 def steps(device: str, limit: float) -> Iterator[Row]:
-    """Scoring once beside twice; the parts of a step; what compiling all of it and bfloat16 bring; peaks."""
+    """Scoring once and twice, the parts of a step, what compiling it and bfloat16 bring, and peaks."""
     of = {"device": where(device)}
     for (k, b), name in (
         (size, name) for size in ((10, 1024), (50, 16_384), (512, 4096)) for name in ("adaptive_bpr", "warp")
@@ -318,7 +317,7 @@ def peak(run: Callable[[], object]) -> int:
 
 
 def peaks() -> list[Row]:
-    """Peaks in multiples of the scores at K, B = 50, 65536; of a step in multiples of the items' vectors."""
+    """Peaks in multiples of the scores at K, B = 50, 65536, and of a step in multiples of the items' vectors."""
     # From here on every large block is mapped and unmapped on its own, or freed memory would hide a peak.
     m_mmap_threshold = -3
     ctypes.CDLL(None).mallopt(m_mmap_threshold, 2**16)

@@ -16,9 +16,8 @@ from sphinx.util.images import get_image_size
 import pairloss
 
 ICON = re.compile(r'<(i|span) class="([^"]*\bfa-[a-z-]+[^"]*)"([^>]*)></\1>')
-DRAWING = re.compile(
-    r'"?([a-z0-9-]+)"?:\[(\d+),(\d+),\[[^]]*\],"[0-9a-f]+","([^"]+)"\]'
-)  # as FontAwesome's script has it
+# As FontAwesome's script has it.
+DRAWING = re.compile(r'"?([a-z0-9-]+)"?:\[(\d+),(\d+),\[[^]]*\],"[0-9a-f]+","([^"]+)"\]')
 # What is fetched before it is needed, and a line that waits for no script.
 UNUSED = "[rel=preload], script:-soup-contains('OPTIONS.pagename')"
 FONTAWESOME = "[src*=fontawesome], [href*=fontawesome]"

@@ -20,10 +20,8 @@ def files() -> list[Path]:
 
 
 if __name__ == "__main__":
-    url, (old,) = (
-        sys.argv[1:],
-        re.findall(r'^Repository = "(.*)"', (ROOT / "pyproject.toml").read_text("utf-8"), re.MULTILINE),
-    )
+    url = sys.argv[1:]
+    (old,) = re.findall(r'^Repository = "(.*)"', (ROOT / "pyproject.toml").read_text("utf-8"), re.MULTILINE)
     if not url and "YOUR_ORG" in old:
         sys.exit("The repository has no address yet: make repository URL=https://github.com/you/pairloss")
     if url and not re.fullmatch(r"https://github\.com/[\w-]+/[\w.-]+(?<!\.git)", url[0]):

@@ -1,4 +1,4 @@
-"""Where every run starts, that of the tests and that of the notebooks: what both need is set here."""
+"""Where every run starts, of the tests and of the notebooks: what both need is set here."""
 
 import atexit
 import os

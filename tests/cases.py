@@ -26,7 +26,7 @@ class PairLoss(NamedTuple):
     module: type
     takes_many: bool = False  # K negatives [K, B], not one [B]
     chooses_one: bool = False  # gradient for one of the K alone, and a scoring function in place of scores
-    squared: bool | None = True  # what it does unless asked; None where it cannot be asked
+    squared: bool | None = True  # what it does unless asked, None where it cannot be asked
     choices: tuple = ({},)  # options of its own, each set tried by every test
     of_collie: bool = True  # takes num_items and the rest in Collie's order, by position
     sentence: Callable | None = None  # the loss, where pairloss has no name for it but all that it is made of

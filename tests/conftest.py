@@ -41,7 +41,7 @@ def pytest_collection_modifyitems(items):
 
 
 settings.register_profile("pairloss", deadline=None, max_examples=25, derandomize=True)
-# For the mutants it is enough that a case fails; the simplest one that does takes long to find.
+# For the mutants it is enough that a case fails. The simplest one that does takes long to find.
 settings.register_profile("mutants", settings.get_profile("pairloss"), phases=[Phase.generate])
 settings.load_profile("pairloss")
 

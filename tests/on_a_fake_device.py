@@ -1,7 +1,7 @@
 """On a device without a kernel: every function stays on it, mixes it with no other, and waits for no value.
 
 The device is one that torch knows by name alone, and its tensors are fakes: a shape, a dtype and a device, but no
-numbers. Whatever looks at a number fails, as it would wait on a GPU; so does whatever meets another device.
+numbers. Whatever looks at a number fails, as it would wait on a GPU. So does whatever meets another device.
 test_devices.py runs this file, in a process of its own: torch must know the device before it computes any gradient.
 """
 

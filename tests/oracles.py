@@ -147,7 +147,7 @@ def pairwise_hinge(scores, labels, groups=None, margin=1.0, power=1, reduction="
 
 
 def exact_pairwise_hinge(scores, labels, groups, margin, power, reduction):
-    """Value and gradient over the table of all pairs in rational arithmetic; both inf where a pair costs infinity.
+    """Value and gradient over the table of all pairs in rational arithmetic, both inf where a pair costs infinity.
 
     The third result is what the gradient of each item is a sum of, in size: rounding is measured against it.
     """
@@ -181,7 +181,7 @@ def _dcg(labels):
 
 
 def lambdarank(scores, labels, groups=None, sigma=1.0, at=None, reduction="mean", weights=None):
-    """ΔNDCG, or ΔNDCG@at, as that of the list before and after the swap."""
+    """ΔNDCG, or ΔNDCG@at, from the list before and after the swap."""
     groups, weights = groups or [0] * len(scores), weights or [1] * len(scores)
     totals, weight = [], []
     for group in sorted(set(groups)):

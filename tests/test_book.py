@@ -363,7 +363,7 @@ def test_whatever_is_installed_is_pinned():
         *PROJECT["dependencies"],
         *(r for extra in ("book", "test") for r in PROJECT["optional-dependencies"][extra]),
     ]
-    # What the study compares with is never installed beside the tests, and pins itself.
+    # What the study compares with is never installed with the tests, and pins itself.
     study = PROJECT["optional-dependencies"]["study"]
     assert all(re.fullmatch(r"[\w-]+==[\d.]+", requirement) for requirement in study)
     assert not {named(requirement.split("==")[0]) for requirement in study} & (pinned | installed)

@@ -1,4 +1,4 @@
-"""The stored tables of what the chapters say of one loss beside another: a cheap row of each, run again."""
+"""The stored tables of what the chapters say of one loss and another: a cheap row of each, run again."""
 
 import claims
 import pytest

@@ -50,7 +50,7 @@ def test_a_chapter_runs_as_in_colab(tmp_path):
     (wheel,) = tmp_path.glob("pairloss-*.whl")
 
     python, site = clean_environment(tmp_path / "venv")
-    # pip for the %pip of the first cell; without the bytecode and paths of this environment.
+    # pip for the %pip of the first cell, without the bytecode and paths of this environment.
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "PYTEST"))}
     environment |= {"PAIRLOSS": str(wheel), "VIRTUAL_ENV": str(tmp_path / "venv"), "PIP_NO_INDEX": "1"}
     environment["PATH"] = f"{python.parent}{os.pathsep}{environment['PATH']}"

@@ -86,7 +86,7 @@ def test_tastes_are_unit_vectors_from_a_dirichlet():
 
 @pytest.mark.parametrize("genre_share", [0.3, 0.8])
 def test_genre_has_its_share_of_the_squared_length(genre_share):
-    # The Gaussian parts of many films cancel; what is left of a unit vector's length is the share.
+    # The Gaussian parts of many films cancel. What is left of a unit vector's length is the share.
     tastes = single_genre(datasets.generate(num_users=300, num_items=20_000, genre_share=genre_share, skew=0.0))
     assert tastes.square().sum(1).sqrt().mean() == pytest.approx(genre_share, abs=0.02)
 
@@ -100,7 +100,7 @@ def test_numbers_of_choices_are_six_and_a_geometric_draw():
 
 
 def test_choices_follow_the_utilities():
-    # Without replacement, the first choice is softmax(utility); with many users of equal taste we can count.
+    # Without replacement, the first choice is softmax(utility). With many users of equal taste we can count.
     films = datasets.generate(num_users=4000, num_items=12, genre_share=0.0, skew=1.0)
     # 12 // 6 = 2 choices for everybody, whatever the geometric draw.
     assert torch.bincount(films.users).unique().tolist() == [2]
@@ -215,7 +215,7 @@ LASTFM = {
     "tags.dat": "tagID\ttagValue\r\n3\tseen live\r\n11\trock français\r\n4\tmetal\r\n8\tfolk\r\n",
     "user_artists.dat": "userID\tartistID\tweight\r\n40\t9\t13883\r\n6\t2\t1\r\n40\t7\t2\r\n21\t2\t70\r\n6\t9\t3\r\n",
     "user_taggedartists.dat": "userID\tartistID\ttagID\tday\tmonth\tyear\r\n"
-    # 11 twice for artist 9; 1 and 6 are artists who are not listed; 3 and 4 have an artist each.
+    # 11 twice for artist 9, 1 and 6 are artists who are not listed, 3 and 4 have an artist each.
     + "".join(
         f"{row}\t1\t4\t2009\r\n"
         for row in "6\t9\t11 21\t9\t11 6\t7\t11 40\t2\t4 6\t1\t3 6\t6\t8 21\t2\t3 6\t6\t3".split(" ")
@@ -286,10 +286,10 @@ def test_reads_films_whose_ids_have_gaps(small, tmp_path):
     assert films.titles == ["Toy Story (1995)", "Café Society\x85 (1995)", "unknown"]
     assert films.genre_names == ["unknown", "Action", "Comedy"]
     assert films.genres.int().tolist() == [[0, 0, 1], [0, 1, 1], [1, 0, 0]]
-    # Users 7, 12 and 30 become 0, 1 and 2; four stars and five count; user 12 is left with nothing.
+    # Users 7, 12 and 30 become 0, 1 and 2, four stars and five count, and user 12 is left with nothing.
     assert (films.num_users, films.num_items) == (3, 3)
     assert list(zip(films.users.tolist(), films.items.tolist(), strict=True)) == [(0, 0), (2, 0), (2, 2)]
-    assert films.times.tolist() == [881250955, 881250940, 881250941]  # in that order too, not in that of the lines
+    assert films.times.tolist() == [881250955, 881250940, 881250941]  # in that order too, not in the order of the lines
     assert films.users.is_contiguous()
     assert films.times.is_contiguous()
     assert films.utilities is None
@@ -311,7 +311,7 @@ def test_reads_artists_whose_ids_have_gaps(small, tmp_path):
     # Two artists have 11. One has 3 and one has 4, in the order of the ids. None that is listed has 8.
     assert artists.genre_names == ["rock français", "seen live", "metal"]
     assert artists.genres.int().tolist() == [[1, 0, 0], [1, 0, 0], [0, 1, 1], [0, 0, 0]]
-    # Users 6, 21 and 40 become 0, 1 and 2; nobody played the last artist.
+    # Users 6, 21 and 40 become 0, 1 and 2, and nobody played the last artist.
     assert (artists.num_users, artists.num_items) == (3, 4)
     pairs = list(zip(artists.users.tolist(), artists.items.tolist(), strict=True))
     assert pairs == [(0, 1), (0, 2), (1, 2), (2, 0), (2, 1)]

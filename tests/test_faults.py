@@ -97,7 +97,7 @@ def test_a_loss_on_pairs_exports_for_batches_of_every_size(name, kind, free):
     exported = torch.export.export(step, (example,), dynamic_shapes={"batch": sizes}).module()
     few = case(name, k=other_k, b=8, seed=1) | extra(which, k=other_k, b=8, seed=1)
     expected = oracle(name, **few, **tables(kind), **choice)
-    for times in (1, 25_000):  # the mean of a batch is that of many copies of it
+    for times in (1, 25_000):  # the mean of a batch is the mean of many copies of it
         copies = {key: torch.cat([value] * times, -1) for key, value in few.items()}
         assert_close(exported(copies).item(), expected, rtol=1e-9, atol=0)
 

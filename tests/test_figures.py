@@ -1,4 +1,4 @@
-"""The figures to play with: what they compute is what pairloss computes, and they answer whoever plays with them."""
+"""The figures to play with: what they compute is what pairloss computes, and they answer those who play with them."""
 
 import json
 import re
@@ -36,7 +36,7 @@ def computed():
 
 
 def drawn(*shape, ties=False):
-    """Random scores; with ties some of them are equal, and some lie a margin of 1 apart."""
+    """Random scores. With ties some of them are equal, and some lie a margin of 1 apart."""
     values = 2 * torch.randn(*shape, generator=NUMBERS, dtype=torch.float64)
     return values.round() if ties else values
 

@@ -24,7 +24,7 @@ def pages(built_book, soups):
 
 
 def goal(page, link):
-    """Page and anchor of a link; None if there is none or it leaves the book."""
+    """Page and anchor of a link, None if there is none or it leaves the book."""
     if link is None or re.match(r"[a-z]+:", link["href"]):
         return None
     file, anchor = urldefrag(link["href"])

@@ -112,7 +112,7 @@ def test_whatever_one_score_is_the_pairs_without_it_keep_their_value_and_gradien
 
 
 def in_float32(number):
-    """A fraction, or inf, as a float32; what rounds beyond the largest is inf."""
+    """A fraction, or inf, as a float32. What rounds beyond the largest is inf."""
     beyond = 2**128 - 2**103
     return tensor(float(number) if abs(number) < beyond else math.copysign(math.inf, number))
 

@@ -99,7 +99,7 @@ def test_a_nan_is_chosen():
 
 
 def test_semi_hard_agrees_with_pytorch_metric_learning_on_what_is_semi_hard():
-    # Its miner keeps every triplet whose negative lies within a margin below the positive; ours is the best of them.
+    # Its miner keeps every triplet whose negative lies within a margin below the positive. Ours is the best of them.
     miners = pytest.importorskip("pytorch_metric_learning.miners")
     distances = pytest.importorskip("pytorch_metric_learning.distances")
     points = torch.nn.functional.normalize(torch.randn(12, 4, generator=torch.Generator().manual_seed(0)))

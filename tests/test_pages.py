@@ -49,7 +49,7 @@ IN_COLOUR = [f"{name}.html" for name in OF_EACH_KIND]
 LOOKS = [("light", 1300, STRUCTURE), ("light", 390, SHAPE), ("light", 1300, COLOUR), ("dark", 1300, COLOUR)]
 # Formulas are pictures to a screen reader, and the functions of the API have the colours of the first one.
 FORMULAS, FUNCTIONS = ["mjx-math"], ["dl.py ~ dl.py.function"]
-# By how many pixels something scrolls sideways; one is rounding.
+# By how many pixels something scrolls sideways. One is rounding.
 TOO_WIDE = "() => document.documentElement.scrollWidth - document.documentElement.clientWidth"
 CODE_TOO_WIDE = """() => [...document.querySelectorAll('div.cell_input pre')]
     .filter(pre => pre.scrollWidth > pre.clientWidth + 1).map(pre => pre.textContent.slice(0, 60))"""
@@ -169,5 +169,5 @@ def test_the_guide_leads_to_each_answer(built_book, context):
         "#in-the-batch #credit",
         "#other-losses",
     }
-    page.goto(f"{site}/book/which_loss.html#credit")
+    page.goto(f"{page.url.partition('#')[0]}#credit")
     assert page.locator("#credit").is_visible()

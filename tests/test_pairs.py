@@ -106,7 +106,7 @@ def test_far_differences_are_exact():
 
 
 def test_satisfied_pair_keeps_its_digits():
-    # 1 − σ(20) is 2.06e-9; computed as written, float32 gives 0.
+    # 1 − σ(20) is 2.06e-9. Computed as written, float32 gives 0.
     loss = pairloss.bpr_loss(tensor([20.0]), tensor([0.0]), squared=False)
     assert_close(loss.double(), 1 / (1 + torch.exp(tensor(20.0, dtype=torch.float64))), rtol=1e-6, atol=0)
 
@@ -547,7 +547,7 @@ def test_compiled_equals_eager():
     inputs = everything_inputs()
     for scores in inputs[:3]:
         scores.requires_grad_()
-    last = partial(everything, of=slice(-1, None))  # of the choices; all of them take the compiler minutes
+    last = partial(everything, of=slice(-1, None))  # of the choices, because all take the compiler minutes
     eager = last(*inputs)
     compiled = torch.compile(last, fullgraph=True, backend=backend)(*inputs)
     assert_close(compiled, eager)
@@ -634,7 +634,7 @@ def test_scoring_twice_gives_the_loss_and_gradients_of_scoring_once(name, kind, 
 @pytest.mark.parametrize("name", CHOOSING)
 @pytest.mark.parametrize("first", [False, True])
 def test_many_negatives_are_scored_a_few_rows_at_a_time(name, first):
-    """What a model makes of an id never stands in memory for all K · B of them; loss and gradients stay."""
+    """What a model makes of an id never stands in memory for all K · B of them. Loss and gradients stay."""
     generator = torch.Generator().manual_seed(0)
     b = 2**11 + 1
     users, items = (torch.randn(n, 3, generator=generator, dtype=torch.float64).requires_grad_() for n in (b, 50))

@@ -66,7 +66,7 @@ BELOW_0 = [(dtype, code) for dtype in FLOATS for code in (-0.5, -0.25, -0.99, -1
 @pytest.mark.parametrize(("dtype", "code"), [(torch.int8, -1), (torch.int64, -1), *BELOW_0])
 def test_any_code_below_0_is_missing_and_matches_nothing(dtype, code):
     codes = tensor([code, code, 2 * code, 0, 0, 0.5 if dtype in FLOATS else 1]).to(dtype)
-    expected = torch.ones(6, 6).fill_diagonal_(0)  # an item beside itself is a full match by its id
+    expected = torch.ones(6, 6).fill_diagonal_(0)  # an item on both sides is a full match by its id
     expected[3, 4] = expected[4, 3] = 0.75
     signed = codes * tensor([1, 1, 1, -1, -1, 1])  # −0 is 0
     for table in (codes, codes[:, None], signed, codes.where(ITEMS != 3, signed)):

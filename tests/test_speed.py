@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import epochs
-import lists
 import pairs
 import pytest
 import torch
@@ -62,11 +61,6 @@ def test_the_chapter_quotes_the_gpu():
     assert f"holds {pieces['x 1'][0]:,.0f} MB" in text
     assert f"{pieces['all'][0]:,.0f} MB when it is not" in text
     assert f"pieces cost {100 * (pieces['x 1'][1] / pieces['all'][1] - 1):.0f} % of the time" in text
-
-
-def test_the_slope_of_a_straight_line():
-    rows = [{"loss": "x", "L": f"{n}", "seconds": f"{3e-7 * n**1.5}"} for n in (10_000, 30_000, 500_000)]
-    assert lists.steepness(rows, "x") == pytest.approx(1.5)
 
 
 @pytest.mark.slow

@@ -24,7 +24,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]  # warning
 
 
 def names_of(*sections):
-    """What the code of these sections defines, after that of the first one."""
+    """What the code of these sections defines, after the code of the first one."""
     torch.manual_seed(0)
     names = {"__name__": "stacks"}
     for section in ("Use it in your stack", *sections):
@@ -59,7 +59,7 @@ def test_the_first_loss_is_the_logarithm_of_eleven():
 
 
 def test_sampling_compiles():
-    with torch.compiler.set_stance("force_eager"):  # test_negatives.py compiles it; here its lines only run
+    with torch.compiler.set_stance("force_eager"):  # test_negatives.py compiles it, here its lines only run
         names = names_of("torch.compile, export and ONNX")
         assert names["value"] > 0
         data, model = names["data"], names["TwoTables"]()

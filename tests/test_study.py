@@ -61,7 +61,7 @@ def test_the_head_of_the_list_is_that_of_the_package(k):
 
 
 def a_batch(temperature=1.0):
-    """Four users, seven items; the scores of a cosine over its temperature."""
+    """Four users, seven items, the scores of a cosine over its temperature."""
     generator = torch.Generator().manual_seed(5)
     scores = (2 * torch.rand(4, 7, generator=generator, dtype=torch.float64) - 1) / temperature
     known = torch.rand(4, 7, generator=generator) < 0.4

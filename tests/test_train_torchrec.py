@@ -29,7 +29,7 @@ def whole(loss, optimizer):
     return {"people": people.detach(), "films": films.detach()}
 
 
-# Steps of Adagrad do not change with the scale of the loss; those of SGD do.
+# Steps of Adagrad do not change with the scale of the loss, steps of SGD do.
 @pytest.mark.parametrize(("loss", "optimizer"), [("warp", "adagrad"), ("softmax", "sgd")])
 def test_tables_in_parts_learn_what_whole_ones_do(loss, optimizer, tmp_path):
     optim = pytest.importorskip("torchrec.optim")

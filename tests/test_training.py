@@ -1,4 +1,4 @@
-"""The chapter on a fair comparison runs on other data; and what the pages show of stored tables."""
+"""The chapter on a fair comparison runs on other data, and what the pages show of stored tables."""
 
 import contextlib
 import dataclasses
