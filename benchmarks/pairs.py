@@ -3,7 +3,7 @@
 The published forms are written here from their formulas, operation by operation. Collie's losses are sums of the plain
 and the squared term. Log BPR is −log(σ(x) + 1e-10), as in RecBole. WARP has the margins of all negatives, transposed,
 copied twice with a column of ones, binarised in place and searched with argmax. The softmax is torch's cross entropy of
-all scores side by side, [B, K + 1]. The floor of a loss is to read each score once and to write a gradient for each, in one pass.
+all scores side by side, [B, K + 1]. The floor of a loss reads each score once and writes a gradient for each.
 
 What is compared runs in turn, A B C A B C …, in one process. A ratio is the median of the ratios of
 neighbouring runs, with the quartiles. Absolute times differ between machines and hours,

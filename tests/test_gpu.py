@@ -238,7 +238,7 @@ def test_sampling_in_deterministic_mode():
 
 
 def graphed(run):
-    """``run`` as one launch of a CUDA graph that fills the tensors that it once gave, or itself where there is no GPU."""
+    """``run`` as one launch of a CUDA graph that fills the tensors that it once gave, or itself without a GPU."""
     if DEVICE != "cuda":
         return run
     aside = torch.cuda.Stream()
