@@ -44,7 +44,8 @@ def loop(way: str, data: pairloss.Interactions, dim: int, threads: int) -> Calla
             for rows, width in ((data.num_users, dim), (data.num_items, dim + 1))
         )
         adam = torch.optim.Adam([person, thing], lr=6e-3, weight_decay=3e-3, fused=True)
-        known = data.matrix.to_dense().bool()
+        known = torch.zeros(data.num_users, data.num_items, dtype=torch.bool)
+        known[data.users, data.items] = True
         return lambda: names["epoch"](data.users, data.items, known, person, thing, adam, generator, loss_of, K)
     from scipy.sparse import coo_matrix
 
