@@ -169,4 +169,4 @@ def test_the_guide_leads_to_each_answer(built_book, context):
         "#other-losses",
     }
     page.goto(f"{page.url.partition('#')[0]}#credit")
-    assert page.locator("#credit").is_visible()
+    page.locator("section:has(> #credit) > h2").wait_for()
