@@ -117,6 +117,7 @@ def test_losses_on_lists(name, labels):
     scores = torch.empty(20, device=DEVICE, requires_grad=True)
     labels = torch.empty(20, dtype=labels, device=DEVICE)
     groups = torch.empty(20, dtype=torch.int64, device=DEVICE)
+    there = torch.empty(20, dtype=torch.bool, device=DEVICE)
     for options in LISTS[name].choices[1:2]:  # the square of the hinge
         loss = getattr(pairloss, name)(scores, labels, **options)
         check(loss, (), torch.float32)
@@ -125,7 +126,9 @@ def test_losses_on_lists(name, labels):
             with pytest.raises((DataDependentOutputException, DynamicOutputShapeException)):
                 getattr(pairloss, name)(scores, labels, groups=groups)
         else:
-            check(getattr(pairloss, name)(scores, labels, groups=groups, **options), ())
+            many = {"groups": groups, "mask": there, "weights": torch.empty(20, device=DEVICE)}
+            loss = getattr(pairloss, name)(scores, labels, **many, **options)
+            check(torch.autograd.grad(loss, scores)[0], (20,), torch.float32)
 
 
 def test_the_other_losses():

@@ -357,34 +357,22 @@ def padded(draw):
 def test_a_padded_table_is_its_lists_and_weights_are_those_of_the_higher_label(name, choice, drawn, per_list, piece):
     tables, (per_item, per_row) = drawn
     rows, length = len(per_row), len(tables[0][0]) if tables[0] else 2
-    scores, labels, mask = (tensor(table).reshape(rows, length) for table in tables)
-    weights = tensor(per_row).double() if per_list else tensor(per_item).reshape(rows, length).double()
-    flat, groups, of_items = [], [], []
-    for row, (s, y, there, w) in enumerate(zip(*tables, per_item, strict=True)):
-        for i in range(length):
-            if there[i]:
-                flat.append((s[i], y[i]))
-                groups.append(row)
-                of_items.append(per_row[row] if per_list else w[i])
+    places = [(row, i) for row in range(rows) for i in range(length) if tables[2][row][i]]
+    lists = [[table[row][i] for row, i in places] for table in tables[:2]] + [[row for row, _ in places]]
+    of_items = [per_row[row] if per_list else per_item[row][i] for row, i in places]
     # What stands where no item is may be anything.
-    s = torch.where(mask.bool(), scores.double(), math.nan).requires_grad_()
-    y, w = torch.where(mask.bool(), labels.double(), -1.0), weights
-    if not per_list:
-        w = torch.where(mask.bool(), weights, math.inf)
+    s, y, mask, w = (tensor(table).reshape(rows, length).double() for table in (*tables, per_item))
+    mask = mask.bool()
+    s, y = torch.where(mask, s, math.nan).requires_grad_(), torch.where(mask, y, -1)
+    w = tensor(per_row) if per_list else torch.where(mask, w, math.inf)
     for reduction in ("mean", "sum"):
-        expected = LISTS[name].oracle(
-            *map(list, zip(*flat, strict=True)) if flat else ([], []),
-            groups,
-            **choice,
-            reduction=reduction,
-            weights=of_items,
-        )
+        expected = LISTS[name].oracle(*lists, **choice, reduction=reduction, weights=of_items)
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(lambdarank, "PIECE", piece)
-            actual = getattr(pairloss, name)(s, y, mask=mask.bool(), weights=w, **choice, reduction=reduction)
+            actual = getattr(pairloss, name)(s, y, mask=mask, weights=w, **choice, reduction=reduction)
         assert_close(actual.item(), float(expected), **TOLERANCE)
     (slope,) = torch.autograd.grad(actual, s)
-    assert slope[~mask.bool()].eq(0).all()
+    assert slope[~mask].eq(0).all()
 
 
 @every_choice
