@@ -8,7 +8,6 @@ from pathlib import Path
 import jupytext
 import matplotlib.pyplot as plt
 import pytest
-import tables
 import torch
 from study import models, report
 
@@ -52,39 +51,6 @@ def test_every_cell_runs_on_data_like_the_published(called, capsys):
     for scores, curve in names["shared"].values():
         assert scores.isfinite().all()
         assert torch.tensor(curve).isfinite().all()
-
-
-def literals(chapter, *variables):
-    """What a chapter shows of a stored table: its dictionaries of these names, each value a row of numbers."""
-    names = {}
-    for cell in jupytext.read(CHAPTER.with_name(f"{chapter}.md")).cells:
-        if cell.cell_type == "code" and any(cell.source.find(f"{name} = {{") >= 0 for name in variables):
-            for name in variables:
-                found = re.search(rf"^{name} = \{{.*?^\}}", cell.source, re.DOTALL | re.MULTILINE)
-                if found:
-                    exec(found[0], names)
-    return [names[name] for name in variables]
-
-
-def rounded(values):
-    return " ".join(f"{float(value):.3f}"[1:] for value in values)
-
-
-CLAIMS = [  # chapter, variable, data, setting, measure
-    ("lists", "NDCG", "", "own for NDCG", "ndcg"),
-    ("lists", "AUC", "", "own for AUC", "order"),
-    ("one_name", "CLEAN", "clean", "own", "order"),
-    ("one_name", "TURNED", "20 % turned around", "own", "order"),
-    ("one_name", "CLOSE", "close calls", "own", "order"),
-]
-
-
-@pytest.mark.parametrize(("chapter", "variable", "data", "setting", "measure"), CLAIMS)
-def test_what_a_chapter_shows_of_the_claims_is_their_table(chapter, variable, data, setting, measure):
-    judged = [row for row in tables.read("claims-judged") if row["experiment"] == chapter and row["setting"] == setting]
-    (shown,) = literals(chapter, variable)
-    for loss, row in shown.items():
-        assert row == rounded([r[measure] for r in judged if (r["data"], r["loss"]) == (data, loss)]), loss
 
 
 @pytest.mark.parametrize("page", report.PAGES, ids=lambda page: page.stem)
