@@ -143,6 +143,18 @@ def test_two_processes_with_lightning_train_as_one(tmp_path):
     assert_two_are_one(with_lightning, names_of("Several processes"), tmp_path / "lightning")
 
 
+def test_dislikes_are_the_negatives_and_weights_count_choices():
+    names = names_of("Dislikes, and choices that count more")
+    losses = []
+    for row, (one, many) in enumerate(zip(names["chosen"].tolist(), names["disliked"].tolist(), strict=True)):
+        s = names["scores"][row]
+        losses.append(torch.stack([s[one], *(s[j] for j in many if j >= 0)]).logsumexp(0) - s[one])
+    assert_close(names["loss"], torch.stack(losses).mean())
+    each = torch.nn.functional.softplus(names["negative"] - names["positive"])
+    for loss, w in ((names["recent"], 0.5 ** (names["days"] / 30)), (names["often"], names["plays"].log1p())):
+        assert_close(loss, (w * each).sum() / w.sum())
+
+
 def test_padding_does_not_count():
     names = names_of("Padded lists")
     scores, labels, mask = (names[name] for name in ("scores", "labels", "mask"))
