@@ -141,8 +141,10 @@ def lambdarank_loss(
         return total
     if w is not None:  # a group counts by the mean weight of its items
         number = (torch.zeros(num_groups, dtype=dtype, device=s.device).index_add(0, group, w) / sizes).sum()
+    elif absent is not None:
+        number = num_groups - absent.sum()
     else:
-        number = torch.full((), num_groups, device=s.device) if absent is None else num_groups - absent.sum()
+        return total / max(num_groups, 1)
     return total / number.masked_fill(number == 0, 1)
 
 

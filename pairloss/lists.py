@@ -42,6 +42,9 @@ def listed(
             weights = weights / largest.masked_fill(largest == 0, 1)
     if mask is not None:
         index = torch.arange(len(s), device=s.device)
-        group = torch.zeros_like(index) if groups is None else dense_rank(groups)
-        groups = group.where(mask, len(s) + index)
+        if groups is None:
+            groups = torch.zeros_like(index)
+        elif scores.ndim == 1:  # the groups of a table are dense
+            groups = dense_rank(groups)
+        groups = groups.where(mask, len(s) + index)
     return Lists(s, y, groups, None if mask is None else ~mask, weights)

@@ -193,6 +193,9 @@ def test_the_cost_of_a_step_is_what_torch_holds_and_moves(computed, ledger, k, b
 
 
 def test_an_unknown_figure_is_named():
+    for name, wanted in (("speed", {"loss": "triplet"}), ("../tables/none", {})):
+        with pytest.raises(ValueError, match=f"no row of the table '{name}' has"):
+            figures.table(name, **wanted)
     with pytest.raises(ValueError, match=r"name must be one of pull, search, .*; got 'push'"):
         figures.Figure("push")
 
