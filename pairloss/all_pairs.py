@@ -26,10 +26,9 @@ def pairwise_hinge_loss(
     .. math:: L = \sum_{y_i > y_j} w_i \max(0, m - s_i + s_j)^q
 
     For one item i the pairs that cost are those with :math:`s_j > s_i - m`: a tail of the sorted scores,
-    found by bisection. So a sort does the work of P × N comparisons: O(L log L) time and O(L) memory for
-    labels 0 and 1, forward and backward. Graded labels take one such pass for each binary digit of their
-    rank. Only numbers of pairs and sums of what is not negative are added up, in float64: no score, however
-    large, takes digits from the pairs that it is not in.
+    found by bisection. So a sort does the work of P × N comparisons: O(L log L) time and O(L) memory for labels 0
+    and 1. Graded labels take one such pass for each binary digit of their rank. Only numbers of pairs and sums of what
+    is not negative are added up, in float64: no score, however large, takes digits from the pairs that it is not in.
 
     Args:
         scores: scores s, [L], or of B padded lists [B, L], floating. Equal scores are a tie, which costs

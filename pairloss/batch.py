@@ -86,7 +86,7 @@ class Batch(NamedTuple):
             (d,) = self.credit.ideal_differences([self.credit.negative_items], self.dtype)
             d = d if self.real is None else d.masked_fill(~self.real, 1)
         loss = term(positive, negative, d)
-        checks.of_the_term(loss, positive, negative)
+        checks.of_the_term(loss, positive)
         loss = loss if loss.ndim == positive.ndim else loss.squeeze(0)
         if self.found is not None:
             loss = loss.masked_fill(~self.found, 0)
@@ -103,7 +103,7 @@ def checked(
     """All that a loss is given, as a batch. Its tables are looked at as they are given, then turned to [K, B]."""
     checks.flag("batch_first", batch_first)
     checks.scores("positive_scores", positive)
-    score, items, given = None, negative_items, cast("Any", negatives)
+    score, items, given = None, cast("Any", negative_items), cast("Any", negatives)
     if kind.many and callable(negatives):
 
         def score(ids: Tensor) -> Tensor:
@@ -116,8 +116,11 @@ def checked(
     elif isinstance(negatives, (list, tuple)):
         checks.sequence(kind.name, negatives)
         given = torch.stack(tuple(negatives), -1 if batch_first else 0)
-    if kind is ONE:
-        given, items = _one_row(given, positive), _one_row(items, positive)
+    if kind is ONE:  # one row, [1, B], is [B]
+        given, items = (
+            values.squeeze(0) if dense(values) and values.ndim == positive.ndim + 1 and values.shape[0] == 1 else values
+            for values in (given, items)
+        )
     checks.negatives(*kind, given, positive, score is not None, batch_first)
     checks.optional("negative_mask", negative_mask, checks.bools, given, kind.name, given.shape)
     many = given.ndim > positive.ndim
@@ -126,7 +129,8 @@ def checked(
     checks.mask_and_weights(mask, weights, positive)
     checks.flag("squared", squared)
     checks.choice("reduction", reduction, REDUCTIONS)
-    checks.metadata(metadata, metadata_weights)
+    if metadata is not None or metadata_weights is not None:
+        checks.metadata(metadata, metadata_weights)
     checks.item_ids(positive_items, items, needed=len(metadata or {}) > 0)
     if positive_items is not None and items is not None:
         checks.beside("positive_items", positive_items, positive, "positive_scores", positive.shape)
@@ -140,12 +144,6 @@ def checked(
     credit = Credit.of(positive_items, items, metadata, metadata_weights, counts, real)
     dtype = computed_in(positive, rows)
     return Batch(positive, rows, real, None, counts, dtype, credit, weights, squared, reduction, score, items)
-
-
-def _one_row(values: Any, positive: Tensor) -> Any:
-    """``values`` as they are, or as [B] where they are one row [1, B] and ``positive`` is [B]."""
-    one = dense(values) and values.ndim == positive.ndim + 1 and values.shape[0] == 1
-    return values.squeeze(0) if one else values
 
 
 def _all_scores(score: ScoreFunction, items: Tensor, batch_first: bool) -> Tensor:

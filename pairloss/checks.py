@@ -26,10 +26,9 @@ def tensor(name: str, value: Any, kind: str, dtypes: Sequence[torch.dtype], othe
     if not isinstance(value, Tensor):
         raise TypeError(f"{name} must be a torch.Tensor{other}, got {type(value).__name__}")
     if not dense(value):
+        form = "a nested one" if value.is_nested else f"{value.layout}"
         if isinstance(value, MaskedTensor):
             form = "a MaskedTensor; give its data, and its mask by mask="
-        else:
-            form = "a nested one" if value.is_nested else f"{value.layout}"
         raise TypeError(f"{name} must be a dense tensor, got {form}")
     if value.dtype not in dtypes:
         raise TypeError(f"{name} must be {kind}, got {value.dtype}")
@@ -38,7 +37,9 @@ def tensor(name: str, value: Any, kind: str, dtypes: Sequence[torch.dtype], othe
 scores = partial(tensor, kind="floating (float16, bfloat16, float32 or float64)", dtypes=FLOATS)
 ids = partial(tensor, kind="integer ids", dtypes=INTEGERS)
 bools = partial(tensor, kind="bool", dtypes=(torch.bool,))
+seconds = partial(tensor, kind="int64", dtypes=(torch.int64,))
 reals = partial(tensor, kind="real numbers or bool", dtypes=REAL)
+numbers = partial(tensor, kind="numbers (bool is for a mask)", dtypes=FLOATS + INTEGERS)
 
 
 def optional(
@@ -53,10 +54,8 @@ def optional(
 def beside(name: str, value: Tensor, other: Tensor, other_name: str, shape: Sequence[int]) -> None:
     """``value`` has ``shape`` and lies on the device of ``other``."""
     if tuple(value.shape) != tuple(shape):
-        raise ValueError(
-            f"{name} has shape {list(value.shape)} beside {other_name} {list(other.shape)}; "
-            f"expected {list(shape)}{_hint(name, list(value.shape), list(shape))}"
-        )
+        shapes = f"{list(value.shape)} beside {other_name} {list(other.shape)}; expected {list(shape)}"
+        raise ValueError(f"{name} has shape {shapes}{_hint(name, list(value.shape), list(shape))}")
     _same_device(name, value, other_name, other)
 
 
@@ -77,19 +76,21 @@ def _hint(name: str, got: list[int], expected: list[int]) -> str:
         return ". Many negatives per positive belong to an adaptive loss or to WARP"
     if got[1:] == expected and name == "mask":
         return ". To leave out single negatives use negative_mask"
+    if got[1:] == expected and name.startswith("term"):
+        return ". A term that compares single pairs needs choose="
     return ""
-
-
-def _outside(values: Tensor, low: float, high: float) -> tuple[float, float] | None:
-    """The lowest and highest of ``values`` where one of them is not within the bounds, as far as it can be read."""
-    ends = extremes(usable(values))
-    return ends if ends is not None and not (low <= ends[0] and ends[1] <= high) else None
 
 
 def within(subject: str, values: Tensor, number: int, of: str = "") -> None:
     """``values`` are from 0 to ``number`` - 1, as far as they can be read."""
-    if ends := _outside(values, 0, number - 1):
-        raise ValueError(f"{subject} from {ends[0]} to {ends[1]}; expected 0 to {number - 1}{of}")
+    between(subject, values, 0, number - 1, f"0 to {number - 1}{of}")
+
+
+def between(subject: str, values: Tensor, low: float, high: float, expected: str) -> None:
+    """``values`` are from ``low`` to ``high``, as far as they can be read."""
+    ends = extremes(usable(values))
+    if ends is not None and not (low <= ends[0] and ends[1] <= high):
+        raise ValueError(f"{subject} from {ends[0]} to {ends[1]}; expected {expected}")
 
 
 def sequence(name: str, rows: Sequence[Any]) -> None:
@@ -122,15 +123,13 @@ def columns(
         if len(pairs) == 2 and pairs[1] == 1:
             hint = f". For [B, 1] and [K, B] use {positive_name}.squeeze(-1)"
             hint += f". For [B, 1] and [B, K] use {positive_name}.squeeze(-1) and batch_first=True, or {name}.T"
-        raise ValueError(
-            f"{name} has shape {got} beside {positive_name} {pairs}; "
-            f"expected [{form}], K negatives for each positive{hint}"
-        )
-    rest, other = (got[:-1], got[1:]) if batch_first else (got[1:], got[:-1])
-    if rest != pairs:
-        expected = [*pairs, got[-1]] if batch_first else [got[0], *pairs]
-        beside(name, many, positive, positive_name, got[::-1] if len(got) == 2 and other == pairs else expected)
-    _same_device(name, many, positive_name, positive)
+        why = f"expected [{form}], K negatives for each positive"
+        raise ValueError(f"{name} has shape {got} beside {positive_name} {pairs}; {why}{hint}")
+    first, last = [got[0], *pairs], [*pairs, got[-1]]
+    expected, turned = (last, first) if batch_first else (first, last)
+    if got != expected and got == turned:
+        expected = [*pairs, got[0]] if batch_first else [got[-1], *pairs]
+    beside(name, many, positive, positive_name, expected)
 
 
 def negatives(
@@ -157,43 +156,26 @@ def no_function(name: str, many: Any) -> None:
         raise TypeError(f"{name} was a function; expected scores, [K, B], which score(negative_items) gives: {why}")
 
 
-def of_the_term(loss: Any, positive: Tensor, negative: Tensor) -> None:
+def of_the_term(loss: Any, positive: Tensor) -> None:
     """What a pair term returned is [B], or [1, B] of one negative each, in the dtype of the scores."""
-    if not dense(loss):
-        what = loss.layout if isinstance(loss, Tensor) else type(loss).__name__
-        raise TypeError(f"term returned {what}; expected a torch.Tensor, a dense one")
-    if loss.dtype != positive.dtype:
-        raise TypeError(f"term returned {loss.dtype}; expected {positive.dtype}, the dtype of the scores that it got")
+    name = "term(positive, negative, d)"
+    tensor(name, loss, f"{positive.dtype} like the scores", [positive.dtype])
     one_row = loss.ndim == positive.ndim + 1 and loss.shape[0] == 1
-    if (loss.shape[1:] if one_row else loss.shape) != positive.shape:
-        hint = ". A term that compares single pairs needs choose=" if loss.shape == negative.shape else ""
-        raise ValueError(
-            f"term returned shape {list(loss.shape)} for positives {list(positive.shape)} and negatives "
-            f"{list(negative.shape)}; expected {list(positive.shape)}, one value for each positive{hint}"
-        )
-    _same_device("what term returned", loss, "positive_scores", positive)
+    beside(name, loss[0] if one_row else loss, positive, "positive_scores", positive.shape)
 
 
 def of_the_choice(index: Any, many: Tensor) -> None:
     """What a choice returned names a row of ``many`` [K, B] in each column."""
-    if not isinstance(index, Tensor):
-        raise TypeError(f"choose returned {type(index).__name__}; expected a torch.Tensor of rows")
-    if index.dtype not in INTEGERS:
-        raise TypeError(f"choose returned {index.dtype}; expected integer rows")
-    if index.shape != many.shape[1:]:
-        shapes = f"shape {list(index.shape)} for negatives {list(many.shape)}"
-        raise ValueError(f"choose returned {shapes}; expected {list(many.shape[1:])}, one row for each positive")
-    _same_device("what choose returned", index, "the negatives", many)
-    within("choose returned rows", index, many.shape[0])
+    tensor("choose(scores)", index, "integer rows", INTEGERS)
+    beside("choose(scores)", index, many, "the negatives", many.shape[1:])
+    within("choose(scores) holds rows", index, many.shape[0])
 
 
 def mask_and_weights(mask: Any, weights: Any, positive: Tensor) -> None:
     """``mask`` is None or bool [B], and ``weights`` is None or numbers ≥ 0, [B]."""
     optional("mask", mask, bools, positive, "positive_scores", positive.shape)
-    if weights is not None:
-        tensor("weights", weights, "numbers (to leave pairs out, use mask)", FLOATS + INTEGERS)
-        beside("weights", weights, positive, "positive_scores", positive.shape)
-        # A NaN passes here, and stays visible in the loss.
+    optional("weights", weights, numbers, positive, "positive_scores", positive.shape)
+    if weights is not None:  # a NaN passes here, and stays visible in the loss
         none("weights", weights, lambda w: (w < 0) | (w == math.inf), "finite numbers of at least 0")
 
 
@@ -218,21 +200,8 @@ def num_items(value: Any, needed: bool = False) -> None:
         count("num_items", value, 1, of_a_tensor="; a mask goes by its name, mask=…")
 
 
-def temperature(value: Any) -> None:
-    """``value`` is a number above 0."""
-    number("temperature", value, above_0=True, of_a_tensor="; divide the scores by a temperature that is learned")
-
-
-def function(name: str, value: Any) -> None:
-    """``value`` is a function."""
-    if not callable(value):
-        raise TypeError(f"{name} must be a function, got {type(value).__name__}")
-
-
 def metadata(tables: Any, weights: Any) -> None:
     """``tables`` and ``weights`` have the same keys. Tables share N, weights are ≥ 0 and sum to at most 1."""
-    if tables is None and weights is None:
-        return
     for name, value in (("metadata", tables), ("metadata_weights", weights)):
         if value is not None and not isinstance(value, dict):
             raise TypeError(f"{name} must be a dict, got {type(value).__name__}")
@@ -245,8 +214,7 @@ def metadata(tables: Any, weights: Any) -> None:
         raise ValueError(f"metadata has the keys {keys}; expected the same")
     for name, weight in weights.items():
         number(f"metadata_weights[{name!r}]", weight)
-    total = sum(map(float, weights.values()))
-    if total > 1 + 1e-6:  # three times float32(1/3) is a little above 1
+    if (total := sum(map(float, weights.values()))) > 1 + 1e-6:  # three times float32(1/3) is a little above 1
         raise ValueError(f"sum of metadata weights was {total}, must be <=1")
     for name, table in tables.items():
         reals(f"metadata[{name!r}]", table)
@@ -270,16 +238,10 @@ def item_ids(positive: Any, negative: Any, needed: bool) -> None:
             raise ValueError(f"{name} was None; metadata needs the ids of both items of each pair")
 
 
-def rows_of_tables(positive: Tensor, negative: Tensor, tables: dict[str, Tensor]) -> None:
-    """Item ids lie on the device of the metadata and name its rows."""
-    if not tables:
-        return
-    name, table = next(iter(tables.items()))  # all have as many rows
-    if table.device != positive.device:
-        devices = f"{table.device} but positive_items on {positive.device}"
-        raise ValueError(f"metadata[{name!r}] is on {devices}; move the table to the device of the items and scores")
-    within("positive_items holds ids", positive, table.shape[0], ", the rows of the metadata")
-    within("negative_items holds ids", negative, table.shape[0], ", the rows of the metadata")
+def on_one_device(tables: dict[str, Tensor], items: Tensor) -> None:
+    """The tables of metadata lie on the device of the item ids."""
+    for name, table in tables.items():
+        _same_device(f"metadata[{name!r}]", table, "positive_items", items)
 
 
 def none(name: str, values: Tensor, wrong: Callable[[Tensor], Tensor], expected: str) -> None:
@@ -299,18 +261,13 @@ def listed(values: Any, labels: Any, groups: Any, mask: Any, weights: Any) -> No
     beside("labels", labels, values, "scores", values.shape)
     optional("groups", groups, ids, values, "scores", values.shape)
     optional("mask", mask, bools, values, "scores", values.shape)
-    if weights is not None:
-        tensor("weights", weights, "numbers", FLOATS + INTEGERS)
-        of_a_list = values.ndim == 2 and weights.ndim == 1
-        beside("weights", weights, values, "scores", values.shape[:1] if of_a_list else values.shape)
+    of_lists = getattr(weights, "ndim", 0) == 1
+    optional("weights", weights, numbers, values, "scores", values.shape[:1] if of_lists else values.shape)
 
 
 def values_of_lists(labels: Tensor, weights: Tensor | None) -> None:
     """``labels`` and ``weights`` are finite and at least 0, as far as they can be read."""
-    if ends := _outside(labels, 0, MOST_FLOAT):
-        if ends[0] < 0:
-            raise ValueError(f"labels go down to {ends[0]:g}; expected none below 0")
-        raise ValueError(f"labels go up to {ends[1]:g}; expected finite numbers")
+    between("labels go", labels, 0, MOST_FLOAT, "finite numbers of at least 0")
     if weights is not None:
         none("weights", weights, lambda w: ~((w >= 0) & (w < math.inf)), "finite numbers of at least 0")
 
@@ -325,6 +282,10 @@ def number(name: str, value: Any, above_0: bool = False, at_most: float = math.i
         raise ValueError(f"{name} was {_short(value)}; expected a finite number {bound}")
 
 
+learned = "; divide the scores by a temperature that is learned"
+temperature = partial(number, "temperature", above_0=True, of_a_tensor=learned)
+
+
 def count(name: str, value: Any, at_least: int, at_most: int = MOST, of_a_tensor: str = "") -> None:
     """``value`` is an int from ``at_least`` to ``at_most``."""
     _is_a((Integral, torch.SymInt), "an int", name, value, of_a_tensor)
@@ -333,10 +294,13 @@ def count(name: str, value: Any, at_least: int, at_most: int = MOST, of_a_tensor
         raise ValueError(f"{name} was {_short(value)}; expected at least {at_least}{bound}")
 
 
-def _is_a(kind: Any, words: str, name: str, value: Any, of_a_tensor: str) -> None:
+def _is_a(kind: Any, words: str, name: str, value: Any, of_a_tensor: str = "") -> None:
     if not isinstance(value, kind) or isinstance(value, bool):
         hint = of_a_tensor if isinstance(value, Tensor) else ""
         raise TypeError(f"{name} must be {words}, got {type(value).__name__}{hint}")
+
+
+function = partial(_is_a, Callable, "a function")
 
 
 def _short(value: Any) -> str:
@@ -349,8 +313,7 @@ def in_batch(values: Any, users: Any, items: Any, log_q: Any, mask: Any, tables:
     scores("scores", values)
     if values.ndim != 2 or values.shape[1] < max(values.shape[0], 1):
         raise ValueError(
-            f"scores has shape {list(values.shape)}; expected [B, B + M], a row for each user, and a column for the "
-            "positive of each, in the same order, and for each of M more negatives"
+            f"scores has shape {list(values.shape)}; expected [B, B + M], the positive of row u in column u"
         )
     optional("users", users, ids, values, "scores", values.shape[:1])
     optional("items", items, ids, values, "scores", values.shape[1:])
@@ -358,9 +321,8 @@ def in_batch(values: Any, users: Any, items: Any, log_q: Any, mask: Any, tables:
     optional("negative_mask", mask, bools, values, "scores", values.shape)
     if items is None and tables:
         raise ValueError("items was None; metadata needs the ids of the items in all columns")
-    if log_q is not None and (ends := _outside(log_q, -MOST_FLOAT, 0)):
-        logs = "logs of probabilities, finite and at most 0"
-        raise ValueError(f"log_q goes from {ends[0]:g} to {ends[1]:g}; expected {logs}")
+    if log_q is not None:
+        between("log_q goes", log_q, -MOST_FLOAT, 0, "logs of probabilities, finite and at most 0")
 
 
 def sampling(users: Any, interactions: Any, num_negatives: Any, weights: Any) -> None:
@@ -377,25 +339,21 @@ def sampling(users: Any, interactions: Any, num_negatives: Any, weights: Any) ->
     if interactions.dtype not in REAL:
         raise TypeError(f"interactions must be real numbers or bool, got {interactions.dtype}")
     if users.ndim != 1 or interactions.ndim != 2:
-        raise ValueError(
-            f"positive_users has shape {list(users.shape)} and interactions {list(interactions.shape)}; "
-            "expected [B] and [U, N]"
-        )
+        shapes = f"{list(users.shape)} and interactions {list(interactions.shape)}"
+        raise ValueError(f"positive_users has shape {shapes}; expected [B] and [U, N]")
     _same_device("interactions", interactions, "positive_users", users)
     count("num_negatives", num_negatives, 1)
     if interactions.layout == torch.strided and interactions.is_floating_point():
         none("interactions", interactions, torch.isnan, "0 where there was none and another number where there was")
     within("positive_users holds ids", users, interactions.shape[0], ", the rows of interactions")
+    optional("weights", weights, numbers, interactions, "interactions", interactions.shape[1:])
     if weights is not None:
-        tensor("weights", weights, "numbers, one per item", FLOATS + INTEGERS)
-        beside("weights", weights, interactions, "interactions", interactions.shape[1:])
-        if ends := _outside(weights, 0, MOST_FLOAT):
-            raise ValueError(f"weights go from {ends[0]:g} to {ends[1]:g}; expected finite numbers of at least 0")
+        between("weights go", weights, 0, MOST_FLOAT, "finite numbers of at least 0")
 
 
 def not_everything(users: Tensor, left: Tensor) -> None:
     """Each of ``users`` has at least one item ``left`` to sample, as far as that can be read."""
-    if _outside(left, 1, math.inf):
+    if readable(left) and read((left < 1).any()):
         user = users[left < 1][0].item()
         raise ValueError(
             f"positive_users holds {user}, who has interacted with every item; expected one item left "

@@ -20,9 +20,8 @@ class Interactions:
         users, items: ids of the n interactions, [n] integer each, in any order
         num_users, num_items: U and N. Ids run from 0, and a user or an item may have no interaction
         name: what the data are, for titles and captions
-        titles: one per item, N
         genres: which genres each item has, [N, G] bool
-        genre_names: one per genre, G
+        titles, genre_names: one per item, N, and one per genre, G
         utilities: how much each user likes each item, [U, N], where the data were made from that
         times: when each interaction took place, in seconds since 1970, [n] int64, in the order of ``users``
             and ``items``, where that is known
@@ -61,10 +60,8 @@ class Interactions:
         checks.within("users holds ids", self.users, self.num_users)
         checks.within("items holds ids", self.items, self.num_items)
         if self.num_users * self.num_items > checks.MOST:
-            raise ValueError(
-                f"num_users was {self.num_users} and num_items {self.num_items}; their table is too large, expected at "
-                "most 2**63 - 1 pairs"
-            )
+            sizes = f"{self.num_users} and num_items {self.num_items}"
+            raise ValueError(f"num_users was {sizes}; their table is too large, expected at most 2**63 - 1 pairs")
         items, users = (self.num_items, "item"), (self.num_users, "user")
         for name, number in {"titles": items, "item_names": items, "user_names": users, "genre_names": None}.items():
             names = getattr(self, name)
@@ -76,9 +73,7 @@ class Interactions:
         checks.optional("genres", self.genres, checks.bools, self.items, "items", shape)
         shape = self.num_users, self.num_items
         checks.optional("utilities", self.utilities, checks.reals, self.items, "items", shape)
-        if self.times is not None:
-            checks.tensor("times", self.times, "int64", [torch.int64])
-            checks.beside("times", self.times, self.items, "items", self.items.shape)
+        checks.optional("times", self.times, checks.seconds, self.items, "items", self.items.shape)
 
     @classmethod
     def from_pandas(

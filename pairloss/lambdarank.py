@@ -1,8 +1,4 @@
-r"""LambdaRank over whole lists: every pair of items with different labels, the higher label against the lower.
-
-Symbols: :math:`s_i` the score and :math:`y_i` the label of item i of a list of L items. With ``groups``
-only items of one group are compared, so that many lists (the users of a batch, say) go in at once.
-"""
+"""LambdaRank over whole lists: every pair of items with different labels, the higher label against the lower."""
 
 import math
 from collections.abc import Callable
@@ -99,7 +95,7 @@ def lambdarank_loss(
     ideal = torch.zeros(num_groups, dtype=dtype, device=s.device).index_add(0, group, gain[best] * discount)
     share = gain / ideal.masked_fill(ideal == 0, 1)[group]
 
-    following, finite = index + 1, False
+    following = index + 1
     known = readable(s) and length**2 > PIECE and only_backward(s)  # in this order: export must not learn the length
     by_label = known and at is None
     if by_label:
@@ -108,8 +104,7 @@ def lambdarank_loss(
         w = None if w is None else w.index_select(0, best)
         run = ((y != y.roll(1)) | (group != group.roll(1))).cumsum(0)
         following = torch.searchsorted(run, run, right=True)
-    if known:
-        finite = bool((steepness * s.detach().abs().sum()).isfinite())
+    finite = known and bool((steepness * s.detach().abs().sum()).isfinite())
 
     def taken(part: Tensor, k: Index) -> Tensor:
         return part[k] if isinstance(k, tuple) else part.index_select(0, k)

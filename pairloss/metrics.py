@@ -148,7 +148,13 @@ class _Ranking(NamedTuple):
 
 def _rankings(scores: Scores, **chosen: Chosen | None) -> Iterator[_Ranking]:
     """The rankings of all users, some at a time. ``chosen`` holds ``exclude``, and ``held_out`` where that is known."""
-    tables = {name: _table(name, one) for name, one in chosen.items() if name != "exclude" or one is not None}
+    tables: dict[str, Any] = {}
+    for name, one in chosen.items():
+        if isinstance(one, Interactions):
+            tables[name] = one.matrix
+        elif one is not None or name != "exclude":
+            checks.tensor(name, one, "bool", [torch.bool], " or pairloss.Interactions")
+            tables[name] = one
     like = checks.ranking(scores, tables)
     num_users, num_items = like.shape
     for users in torch.arange(num_users, device=like.device).split(max(PIECE // max(num_items, 1), 1)):
@@ -168,14 +174,6 @@ def _rankings(scores: Scores, **chosen: Chosen | None) -> Iterator[_Ranking]:
         held_out = held_out & ~excluded
         others = ~(held_out | excluded)
         yield _Ranking(items, cost, held_out.gather(1, items), others.gather(1, items))
-
-
-def _table(name: str, chosen: Any) -> Tensor:
-    if isinstance(chosen, Interactions):
-        return chosen.matrix
-    checks.tensor(name, chosen, "bool", [torch.bool], " or pairloss.Interactions")
-    table: Tensor = chosen
-    return table
 
 
 def _reduced(

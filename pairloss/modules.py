@@ -71,7 +71,6 @@ class _PairLoss(torch.nn.Module):
         super()._load_from_state_dict(state_dict, prefix, *others)
 
     def extra_repr(self) -> str:
-        """What ``repr`` shows."""
         names = ("metadata_weights", *self._options) if self.metadata_weights else self._options
         return ", ".join(f"{name}={getattr(self, name)!r}" for name in names)
 

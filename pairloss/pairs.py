@@ -10,22 +10,16 @@ metadata. There are B pairs, with K sampled negatives each. Where [B] is written
 items, masks and weights, and [K, \*shape] for [K, B]. Shapes that differ never broadcast.
 
 Shared arguments:
-    positive_scores: scores of the positives, [B], in any of the four floating dtypes
-    negative_scores: scores of one negative for each positive, [B] or [1, B]
+    positive_scores, negative_scores: scores, [B] each (or [1, B] of negatives), in any of the four floating dtypes
     many_negative_scores: scores of K negatives for each positive, [K, B] or a sequence of K tensors [B]. Or the
         function that scores them, from item ids [K, B] to scores [K, B] and from [B] to [B]. Where K = B, a
         transposed table cannot be told from a right one: row k is negative k.
-    num_items: the number of all items. Only :func:`~pairloss.warp_loss` reads it. The other losses of Collie take it
-        so that one training loop can call any of them.
-    positive_items: ids of the positives, [B] integer, needed with metadata
-    negative_items: ids of the negatives, integer, shaped like their scores, needed with metadata and with a
-        scoring function
+    positive_items, negative_items: item ids, integer, shaped like the scores, needed with metadata. A scoring function
+        needs those of the negatives.
     metadata, metadata_weights: partial credit, as in :func:`~pairloss.ideal_difference_from_metadata`
-    mask: which pairs count, [B] bool
-    weights: how much each pair counts, [B], finite and ≥ 0. A weight of 0 is a mask.
+    mask, weights: which pairs count, [B] bool, and how much, [B], finite and ≥ 0. A weight of 0 is a mask.
     negative_mask: which sampled negatives are real, [K, B] bool. False marks a known positive, or padding, whose
         id may be any number. Such a negative is never chosen and is not a try. A pair without a real one is masked.
-    batch_first: whether many negatives, their items and their mask are [B, K], as in torch.nn, and not [K, B]
     squared: whether each pair costs :math:`\ell + \ell^2` (Collie) or :math:`\ell` (Spotlight)
     reduction: "mean" is :math:`\sum w \ell / \sum w` over the pairs that count, "sum" the sum, and "none" one
         value per pair, [B], 0 where masked. For the mean of a batch in parts, over ranks or passes, see
@@ -68,11 +62,8 @@ from pairloss.reduction import Reduction
 from pairloss.tensors import large, widest
 
 HardestBy = Literal["score", "violation"]
-HARDEST_BY = get_args(HardestBy)  # here, because torch 2.6 cannot trace it in a loss
 RankWeight = Literal["log", "harmonic"]
-RANK_WEIGHTS = get_args(RankWeight)
-
-EULER_GAMMA = 0.5772156649015329  # the n-th harmonic number is digamma(n + 1) + γ
+HARDEST_BY, RANK_WEIGHTS = get_args(HardestBy), get_args(RankWeight)  # torch 2.6 cannot trace get_args in a loss
 
 
 def pair_loss(
@@ -85,8 +76,6 @@ def pair_loss(
     r"""A loss composed from its words: a pair term, and a choice of the negative.
 
     .. math:: \ell = \text{term}(p, n_c, d_c), \qquad c = \text{choose}(n_1, \dots, n_K)
-
-    Every named loss on pairs is such a sentence. A new one takes a line or two.
 
     Args:
         term: a function of :mod:`pairloss.terms` or your own, ``term(positive, negative, d)``. It gets the scores of
@@ -134,15 +123,13 @@ def bpr_loss(
     positive_scores: Tensor, negative_scores: Tensor, num_items: int | None = None,
     positive_items: Tensor | None = None, negative_items: Tensor | None = None,
     metadata: Metadata | None = None, metadata_weights: MetadataWeights | None = None,
-    *, mask: Tensor | None = None, weights: Tensor | None = None,
-    squared: bool = True, reduction: Reduction = "mean",
+    *, mask: Tensor | None = None, weights: Tensor | None = None, squared: bool = True, reduction: Reduction = "mean",
 ) -> Tensor:  # fmt: skip
     r"""Sigmoid BPR plus its square, as Collie defines it. Spotlight's, without the square, is ``squared=False``.
 
     .. math:: \ell = d - \sigma(x)
 
-    with x the score of the positive minus the score of the negative, and d the difference that x should reach, which is
-    1 without metadata.
+    with x the score of the positive minus the score of the negative, and d what x should reach, 1 without metadata.
 
     Args:
         positive_scores, negative_scores: p and n, [B] each
@@ -161,24 +148,21 @@ def bpr_loss(
     tensor(0.2157)
     """
     checks.num_items(num_items)
-    batch = checked(ONE, positive_scores, negative_scores, positive_items, negative_items, metadata, metadata_weights,
-        mask, weights, None, squared, reduction)  # fmt: skip
-    return batch.cost(terms.bpr)
+    return checked(ONE, positive_scores, negative_scores, positive_items, negative_items, metadata, metadata_weights,
+        mask, weights, None, squared, reduction).cost(terms.bpr)  # fmt: skip
 
 
 def hinge_loss(
     positive_scores: Tensor, negative_scores: Tensor, num_items: int | None = None,
     positive_items: Tensor | None = None, negative_items: Tensor | None = None,
     metadata: Metadata | None = None, metadata_weights: MetadataWeights | None = None,
-    *, mask: Tensor | None = None, weights: Tensor | None = None,
-    squared: bool = True, reduction: Reduction = "mean",
+    *, mask: Tensor | None = None, weights: Tensor | None = None, squared: bool = True, reduction: Reduction = "mean",
 ) -> Tensor:  # fmt: skip
     r"""Pairwise hinge plus its square, as Collie defines it. Spotlight's, without the square, is ``squared=False``.
 
     .. math:: \ell = \max(0, d - x)
 
-    with x the score of the positive minus the score of the negative, and d the difference that x should reach, which is
-    1 without metadata.
+    with x the score of the positive minus the score of the negative, and d what x should reach, 1 without metadata.
 
     Args:
         positive_scores, negative_scores: p and n, [B] each
@@ -197,17 +181,15 @@ def hinge_loss(
     tensor(8.7500)
     """
     checks.num_items(num_items)
-    batch = checked(ONE, positive_scores, negative_scores, positive_items, negative_items, metadata, metadata_weights,
-        mask, weights, None, squared, reduction)  # fmt: skip
-    return batch.cost(terms.hinge)
+    return checked(ONE, positive_scores, negative_scores, positive_items, negative_items, metadata, metadata_weights,
+        mask, weights, None, squared, reduction).cost(terms.hinge)  # fmt: skip
 
 
 def log_bpr_loss(
     positive_scores: Tensor, negative_scores: Tensor,
     *, positive_items: Tensor | None = None, negative_items: Tensor | None = None,
     metadata: Metadata | None = None, metadata_weights: MetadataWeights | None = None,
-    mask: Tensor | None = None, weights: Tensor | None = None,
-    squared: bool = False, reduction: Reduction = "mean",
+    mask: Tensor | None = None, weights: Tensor | None = None, squared: bool = False, reduction: Reduction = "mean",
 ) -> Tensor:  # fmt: skip
     r"""BPR as its authors wrote it: the cross entropy of "the positive wins".
 
@@ -232,9 +214,8 @@ def log_bpr_loss(
     >>> log_bpr_loss(torch.tensor([-10000.0]), torch.tensor([0.0]))
     tensor(10000.)
     """
-    batch = checked(ONE, positive_scores, negative_scores, positive_items, negative_items, metadata, metadata_weights,
-        mask, weights, None, squared, reduction)  # fmt: skip
-    return batch.cost(terms.log_bpr)
+    return checked(ONE, positive_scores, negative_scores, positive_items, negative_items, metadata, metadata_weights,
+        mask, weights, None, squared, reduction).cost(terms.log_bpr)  # fmt: skip
 
 
 def adaptive_bpr_loss(
@@ -257,8 +238,7 @@ def adaptive_bpr_loss(
         positive_items, negative_items, metadata, metadata_weights: partial credit, with item ids [B] and [K, B]
         mask, weights, negative_mask: which pairs count, how much each does, and which negatives are real, [K, B] bool
         batch_first: whether many negatives, their items and their mask are [B, K]
-        hardest_by: "score", or "violation" for the largest :math:`n_k + d_k`, so that a related negative does not hide
-            a worse unrelated one
+        hardest_by: "score", or "violation": the largest :math:`n_k + d_k`, so a related item hides no worse stranger
         squared, reduction: :math:`\ell + \ell^2` or :math:`\ell`, as "mean", "sum" or "none" (one value per pair)
 
     See Also: :mod:`pairloss.pairs` (arguments, result, errors), :func:`~pairloss.bpr_loss` (against one
@@ -270,7 +250,6 @@ def adaptive_bpr_loss(
     tensor(1.4860)
     """
     checks.num_items(num_items)
-    checks.choice("hardest_by", hardest_by, HARDEST_BY)
     batch = checked(MANY, positive_scores, many_negative_scores, positive_items, negative_items, metadata,
         metadata_weights, mask, weights, negative_mask, squared, reduction, batch_first)  # fmt: skip
     return _against_hardest(batch, hardest_by).cost(terms.bpr)
@@ -296,13 +275,11 @@ def adaptive_hinge_loss(
         positive_items, negative_items, metadata, metadata_weights: partial credit, with item ids [B] and [K, B]
         mask, weights, negative_mask: which pairs count, how much each does, and which negatives are real, [K, B] bool
         batch_first: whether many negatives, their items and their mask are [B, K]
-        hardest_by: "score", or "violation" for the largest :math:`n_k + d_k`, so that a related negative does not hide
-            a worse unrelated one
+        hardest_by: "score", or "violation": the largest :math:`n_k + d_k`, so a related item hides no worse stranger
         squared, reduction: :math:`\ell + \ell^2` or :math:`\ell`, as "mean", "sum" or "none" (one value per pair)
 
-    See Also: :mod:`pairloss.pairs` (arguments, result, errors), :func:`~pairloss.warp_loss` (against the first
-    that violates the margin), :func:`~pairloss.choose_hardest` (the choice alone), :class:`~pairloss.AdaptiveHingeLoss`
-    (the module).
+    See Also: :mod:`pairloss.pairs` (arguments, result, errors), :func:`~pairloss.warp_loss` (the first violation),
+    :func:`~pairloss.choose_hardest` (the choice alone), :class:`~pairloss.AdaptiveHingeLoss` (the module).
 
     Source: Spotlight, ``spotlight.losses.adaptive_hinge_loss`` (squared=False), and Collie,
     ``collie.loss.adaptive_hinge_loss``.
@@ -311,7 +288,6 @@ def adaptive_hinge_loss(
     tensor(8.7500)
     """
     checks.num_items(num_items)
-    checks.choice("hardest_by", hardest_by, HARDEST_BY)
     batch = checked(MANY, positive_scores, many_negative_scores, positive_items, negative_items, metadata,
         metadata_weights, mask, weights, negative_mask, squared, reduction, batch_first)  # fmt: skip
     return _against_hardest(batch, hardest_by).cost(terms.hinge)
@@ -439,6 +415,7 @@ def pointwise_loss(
 
 def _against_hardest(batch: Batch, hardest_by: HardestBy) -> Batch:
     """The batch against its hardest negatives, by their score or by what they lack to the margin."""
+    checks.choice("hardest_by", hardest_by, HARDEST_BY)
     # Without metadata d is 1 for all, and adding it would only round scores to one number.
     if hardest_by == "violation" and batch.credit is not None:
         return batch.against(choosing.highest(batch.judged(lambda _, many, d: many + d), batch.real))
@@ -466,5 +443,6 @@ def _rank_weight(kind: RankWeight, num_items: int, tries: Tensor, dtype: torch.d
     if kind == "log":
         return torch.log(num_items / tries.to(dtype)).clamp(min=0)
     rank = torch.div(num_items - 1, tries, rounding_mode="floor")  # in integers: 49 / 49. is below 1 in torch
-    weight: Tensor = torch.special.digamma(rank.to(widest(rank.device)) + 1) + EULER_GAMMA
+    # The n-th harmonic number is digamma(n + 1) + γ, Euler's constant.
+    weight: Tensor = torch.special.digamma(rank.to(widest(rank.device)) + 1) + 0.5772156649015329
     return weight.masked_fill(rank == 0, 0).to(dtype)

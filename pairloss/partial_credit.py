@@ -12,7 +12,6 @@ from pairloss.tensors import at, read, readable, rows_first, usable, widest
 
 Metadata = dict[str, Tensor]
 MetadataWeights = dict[str, float]
-MOST_SUMS = 2**8  # in the table of possible credits, whose index is a byte
 
 
 def ideal_difference_from_metadata(
@@ -57,7 +56,7 @@ def ideal_difference_from_metadata(
         checks.beside("negative_items", negative_items, positive_items, "positive_items", positive_items.shape)
     batch_first = batch_first and negative_items.ndim > positive_items.ndim
     positive_items, negative_items = usable(positive_items), rows_first(usable(negative_items), batch_first)
-    checks.rows_of_tables(positive_items, negative_items, metadata)
+    checks.on_one_device(metadata, positive_items)
     credit = Credit(positive_items, negative_items, metadata, metadata_weights)
     (d,) = credit.ideal_differences([negative_items], torch.get_default_dtype())
     return d.movedim(0, -1) if batch_first else d
@@ -81,9 +80,8 @@ class Credit(NamedTuple):
             return None
         if counts is not None and readable(counts) and read((~counts).all()):
             return None
-        positive, negative = hide(counts, usable(positive_items)), hide(counts, usable(negative_items))
-        negative = hide(real, negative)
-        checks.rows_of_tables(positive, negative, metadata)
+        positive, negative = hide(counts, usable(positive_items)), hide(real, hide(counts, usable(negative_items)))
+        checks.on_one_device(metadata, positive)
         return cls(positive, negative, metadata, metadata_weights)
 
     def at(self, index: Tensor) -> "Credit":
@@ -101,14 +99,14 @@ class Credit(NamedTuple):
         for negative_items in pieces:
             same, matches = positive == negative_items, [matching(negative_items) for matching, _ in kinds]
             if len(kinds) == 1 and matches[0].dtype == torch.bool:  # two numbers need no table
-                less, whole = (torch.full((), d, dtype=dtype, device=device) for d in (max(1 - kinds[0][1], 0), 1))
-                yield torch.where(matches[0], less, whole).masked_fill_(same, 0)
+                less = torch.full((), max(1 - kinds[0][1], 0), dtype=dtype, device=device)
+                yield torch.where(matches[0], less, 1.0).masked_fill_(same, 0)
                 continue
             # Without float64 on the device, the few sums are made on the CPU.
             sums = torch.arange(1, -1, -1, dtype=torch.float64, device=device if wide == torch.float64 else "cpu")
             index, rest = same.to(torch.uint8), None
             for match, (_, weight) in zip(matches, kinds, strict=True):
-                if match.dtype == torch.bool and len(sums) < MOST_SUMS:
+                if match.dtype == torch.bool and len(sums) < 2**8:  # the index is a byte
                     index = torch.add(index, match.to(torch.uint8), alpha=len(sums))
                     sums = torch.cat([sums, sums - weight])
                 else:
@@ -129,23 +127,28 @@ def _matching(table: Tensor, positive_items: Tensor) -> Callable[[Tensor], Tenso
     table = usable(table)
     if table.ndim == 1 or table.shape[1] == 1:
         codes = table.reshape(-1)
-        code = _rows(codes, positive_items)
+        code = _rows("positive_items", codes, positive_items)
         # A missing code matches nothing: the positives, of which there are fewer, are asked.
         known = code >= 0 if codes.dtype.is_signed else torch.ones_like(code, dtype=torch.bool)
-        return lambda negative_items: (code == _rows(codes, negative_items)) & known
+        return lambda negative_items: (code == _rows("negative_items", codes, negative_items)) & known
     labels = table != 0
-    positive = _rows(labels, positive_items)
+    positive = _rows("positive_items", labels, positive_items)
 
     def jaccard(negative_items: Tensor) -> Tensor:
-        negative = _rows(labels, negative_items)
+        negative = _rows("negative_items", labels, negative_items)
         shared, either = (positive & negative).sum(-1), (positive | negative).sum(-1)
         return shared.to(widest(shared.device)) / either.clamp(min=1)
 
     return jaccard
 
 
-def _rows(table: Tensor, items: Tensor) -> Tensor:
-    # index_select on flat ids is two to three times faster than table[items].
-    flat = items.reshape(-1)
+def _rows(name: str, table: Tensor, items: Tensor) -> Tensor:
+    # index_select on flat ids is two to three times faster than table[items], and looks for wrong ones on the way.
+    flat = items if items.ndim == 1 else items.reshape(-1)
     flat = flat if flat.dtype in (torch.int64, torch.int32) else flat.long()
-    return table.index_select(0, flat).reshape(items.shape + table.shape[1:])
+    try:
+        rows = table.index_select(0, flat)
+    except IndexError:
+        checks.within(f"{name} holds ids", items, table.shape[0], ", the rows of the metadata")
+        raise
+    return rows if items.ndim == 1 else rows.reshape(items.shape + table.shape[1:])

@@ -44,8 +44,7 @@ def poisson_loss(observed_ratings: torch.Tensor, predicted_ratings: torch.Tensor
     scores. On the CPU anything else is an error. On a GPU the loss is then infinite or NaN.
 
     Args:
-        observed_ratings: counts y ≥ 0, any real dtype
-        predicted_ratings: mean counts r > 0, floating, of the same shape
+        observed_ratings, predicted_ratings: counts y ≥ 0 of any real dtype, and means r > 0, floating, of one shape
 
     Raises: TypeError for a wrong dtype, ValueError for a wrong shape or device and (on the CPU) r ≤ 0 or y < 0.
 
@@ -69,8 +68,7 @@ def regression_loss(observed_ratings: torch.Tensor, predicted_ratings: torch.Ten
     .. math:: \ell = (y - r)^2
 
     Args:
-        observed_ratings: ratings y, any real dtype
-        predicted_ratings: ratings r, floating, of the same shape
+        observed_ratings, predicted_ratings: y of any real dtype, and r, floating, of one shape
 
     Raises: TypeError for a wrong type or dtype, ValueError for shapes or devices that differ.
 

@@ -80,8 +80,7 @@ def learn(
         if curve[-1] > max(curve[:-1]):
             best = deepcopy(model)
         if shown:
-            said = f"epoch {len(curve) - 1}: NDCG@10 {curve[-1]:.3f} on the choices that validate"
-            print(said, end="\r", file=sys.stderr)
+            print(f"\repoch {len(curve) - 1}: NDCG@10 {curve[-1]:.3f} of what validates ", end="", file=sys.stderr)
     if shown:
         print(file=sys.stderr)
     return best, curve[1:]

@@ -9,9 +9,8 @@ from pairloss import checks
 from pairloss.tensors import rows_first, widest
 
 Reduction = Literal["mean", "sum", "none"]
-REDUCTIONS = get_args(Reduction)
 ListReduction = Literal["mean", "sum"]
-LIST_REDUCTIONS = get_args(ListReduction)
+REDUCTIONS, LIST_REDUCTIONS = get_args(Reduction), get_args(ListReduction)
 
 
 def which_count(mask: Tensor | None, weights: Tensor | None, negative_mask: Tensor | None) -> Tensor | None:

@@ -43,10 +43,8 @@ def sample_negatives(
     an item left (of a weight above 0) is a ValueError on the CPU, and gets N on a GPU, the id of no item.
 
     >>> interactions = torch.tensor([[True, False, True, True]])
-    >>> sample_negatives(torch.tensor([0, 0]), interactions, 3)
-    tensor([[1, 1],
-            [1, 1],
-            [1, 1]])
+    >>> sample_negatives(torch.tensor([0, 0]), interactions, 1)
+    tensor([[1, 1]])
     """
     longest = None
     if isinstance(interactions, Interactions):
