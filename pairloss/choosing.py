@@ -3,6 +3,7 @@ r"""Choosing negatives: which of the K sampled ones does each positive meet?
 Every choice takes one column per pair and gives, for each, the row of the chosen negative. It carries no gradient.
 :func:`~pairloss.take_negatives` takes the scores, or the ids, at the chosen rows. Where [B] is written any shape
 will do, the same for all, and [K, \*shape] for [K, B]. With ``batch_first=True`` tables are [B, K], as in torch.nn.
+A wrong dtype is a TypeError. A wrong shape or device is a ValueError.
 """
 
 import torch
@@ -49,8 +50,6 @@ def choose_hardest(
 
     Returns: row indices, [B] int64, and 0 where no negative is real. A NaN counts as the highest score.
 
-    Raises: TypeError for a wrong dtype, ValueError for a wrong shape or device.
-
     >>> choose_hardest(torch.tensor([[2.0, 0.5], [3.0, 0.1], [2.5, 0.4]]))
     tensor([1, 0])
     """
@@ -72,8 +71,6 @@ def choose_semi_hard(
         batch_first: whether the last two are [B, K]
 
     Returns: row indices, [B] int64, and 0 where no negative is real.
-
-    Raises: TypeError for a wrong dtype, ValueError for a wrong shape or device.
 
     Source: Schroff, Kalenichenko and Philbin, FaceNet, CVPR 2015, arXiv 1503.03832, section 3.2, in
     scores instead of distances and without its margin.
@@ -102,8 +99,6 @@ def choose_first_violation(
         ``(index, tries, found)``, each [B]. index is the row of the first violation (int64, K − 1 where there is none).
         tries is the number of draws it took (int64, all real negatives where there is none). found is whether there
         is one (bool). A NaN counts as a violation, so that it stays visible.
-
-    Raises: TypeError for a wrong dtype, ValueError for a wrong shape or device.
 
     >>> choose_first_violation(torch.tensor([[-1.0, -1.0], [0.5, -2.0], [2.0, -3.0]]))  # index, tries, found
     (tensor([1, 2]), tensor([2, 3]), tensor([ True, False]))

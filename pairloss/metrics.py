@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from pairloss import checks
 from pairloss.interactions import Interactions
-from pairloss.tensors import widest
+from pairloss.tensors import readable, widest
 
 Scores = Tensor | Callable[[Tensor], Tensor]
 Chosen = Tensor | Interactions
@@ -52,13 +52,13 @@ def ndcg(
     checks.count("k", k, 1)
 
     def measure(ranking: _Ranking) -> tuple[Tensor, Tensor]:
-        hits = ranking.held_out[:, :k]
+        hits = ranking.held_out
         places = torch.arange(1, hits.shape[1] + 1, dtype=widest(hits.device), device=hits.device)
         discount = 1 / torch.log2(1 + places)
         best = functional.pad(discount.cumsum(0), (1, 0))
-        return (hits * discount).sum(1), best[ranking.held_out.sum(1).clamp(max=hits.shape[1])]
+        return (hits * discount).sum(1), best[ranking.liked.clamp(max=hits.shape[1])]
 
-    return _reduced(measure, reduction, scores, held_out=held_out, exclude=exclude)
+    return _reduced(measure, reduction, scores, k, held_out=held_out, exclude=exclude)
 
 
 def recall(
@@ -79,9 +79,9 @@ def recall(
     checks.count("k", k, 1)
 
     def measure(ranking: _Ranking) -> tuple[Tensor, Tensor]:
-        return ranking.held_out[:, :k].sum(1), ranking.held_out.sum(1)
+        return ranking.held_out.sum(1), ranking.liked
 
-    return _reduced(measure, reduction, scores, held_out=held_out, exclude=exclude)
+    return _reduced(measure, reduction, scores, k, held_out=held_out, exclude=exclude)
 
 
 def auc(
@@ -112,7 +112,7 @@ def auc(
         total = others.sum(1)
         behind = total.unsqueeze(1) - others.cumsum(1)
         # Twice the pairs are whole numbers, ties included, so that nothing is rounded.
-        return (held_out * (2 * behind + others)).sum(1), 2 * held_out.sum(1) * total
+        return (held_out * (2 * behind + others)).sum(1), 2 * ranking.liked * total
 
     return _reduced(measure, reduction, scores, held_out=held_out, exclude=exclude)
 
@@ -132,21 +132,22 @@ def top_k(scores: Scores, k: int = 10, *, exclude: Chosen | None = None) -> Tens
     tensor([[1, 3]])
     """
     checks.count("k", k, 1)
-    rankings = _rankings(scores, exclude=exclude)
-    items = torch.cat([ranking.items[:, :k].masked_fill(~ranking.others[:, :k], -1) for ranking in rankings])
+    rankings = _rankings(scores, k, exclude=exclude)
+    items = torch.cat([ranking.items.masked_fill(~ranking.others, -1) for ranking in rankings])
     return functional.pad(items, (0, k - items.shape[1]), value=-1)
 
 
 class _Ranking(NamedTuple):
-    """The items of some users, the highest score first and the excluded ones last: tensors [u, N]."""
+    """The first items of some users, or all, the highest score first and the excluded ones last: tensors [u, k]."""
 
     items: Tensor  # their ids
     cost: Tensor  # their scores with the other sign, NaN where excluded
     held_out: Tensor  # which are held out
     others: Tensor  # which are neither held out nor excluded
+    liked: Tensor  # how many of all are held out, [u]
 
 
-def _rankings(scores: Scores, **chosen: Chosen | None) -> Iterator[_Ranking]:
+def _rankings(scores: Scores, k: int | None = None, **chosen: Chosen | None) -> Iterator[_Ranking]:
     """The rankings of all users, some at a time. ``chosen`` holds ``exclude``, and ``held_out`` where that is known."""
     tables: dict[str, Any] = {}
     for name, one in chosen.items():
@@ -170,17 +171,30 @@ def _rankings(scores: Scores, **chosen: Chosen | None) -> Iterator[_Ranking]:
                 piece = scores(users) if num_users else none.float()
         checks.scores_of(users, piece, excluded)
         # NaN is above every number. Unlike -piece, 0 - piece has no zero below 0, which some devices sort apart.
-        cost, items = (0 - piece).masked_fill(excluded, torch.nan).sort(stable=True)
+        cost = (0 - piece).masked_fill(excluded, torch.nan)
         held_out = held_out & ~excluded
-        others = ~(held_out | excluded)
-        yield _Ranking(items, cost, held_out.gather(1, items), others.gather(1, items))
+        items, others = _first(cost, k), ~(held_out | excluded)
+        liked = held_out.sum(1)
+        cost, held_out, others = (part.gather(1, items) for part in (cost, held_out, others))
+        yield _Ranking(items, cost, held_out, others, liked)
+
+
+def _first(cost: Tensor, k: int | None) -> Tensor:
+    """The items of the k lowest costs, or of all, by rising cost, equal ones by their ids. NaN is above all."""
+    if k is not None and k < cost.shape[1] and readable(cost):  # a quarter of the time of a sort at 1,000 items
+        lowest, items = cost.topk(k, largest=False)
+        if ((cost <= lowest[:, -1:]).sum(1) <= k).all():  # no two are equal in and behind the last place
+            items = items.sort().values
+            return items.gather(1, cost.gather(1, items).sort(stable=True).indices)
+    return cost.sort(stable=True).indices[:, :k]
 
 
 def _reduced(
-    measure: Callable[[_Ranking], tuple[Tensor, Tensor]], reduction: str, scores: Scores, **chosen: Chosen | None
-) -> Tensor:
+    measure: Callable[[_Ranking], tuple[Tensor, Tensor]], reduction: str, scores: Scores, k: int | None = None,
+    **chosen: Chosen | None,
+) -> Tensor:  # fmt: skip
     """What ``measure`` finds of each user, as a share of the best possible. 0 of 0 is NaN, which is no value."""
     checks.choice("reduction", reduction, get_args(MetricReduction))
-    found, best = map(torch.cat, zip(*map(measure, _rankings(scores, **chosen)), strict=True))
+    found, best = map(torch.cat, zip(*map(measure, _rankings(scores, k, **chosen)), strict=True))
     shares = found.to(widest(found.device)) / best
     return shares.nanmean() if reduction == "mean" else shares

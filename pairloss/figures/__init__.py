@@ -1,4 +1,4 @@
-"""Figures to play with, and tables of what was measured, for the chapters of the book.
+"""Figures to play with, tables of what was measured, and one way to print a table, for the chapters of the book.
 
 A figure is SVG and JavaScript in one HTML output. No server, no request to anybody, no library: each brings the few
 functions that it needs. Where scripts do not run, it is the still picture that it starts from.
@@ -9,6 +9,7 @@ import csv
 import html
 import json
 import re
+from collections.abc import Iterable, Sequence
 from importlib import resources
 from typing import Any
 
@@ -33,6 +34,21 @@ def table(name: str, **wanted: str) -> list[dict[str, str]]:
     if not rows:
         raise ValueError(f"no row of the table {name!r} has {wanted}")
     return rows
+
+
+def print_table(head: Sequence[str], rows: Iterable[Sequence[Any]], form: str = ".3f") -> None:
+    """Print rows under a head, the first column to the left, the others to the right. Numbers take ``form``.
+
+    >>> print_table(("", "NDCG", "AUC"), [("popularity", 0.12, 0.8), ("cosine", 0.34, "?")], ".2f")
+                 NDCG    AUC
+    popularity   0.12   0.80
+    cosine       0.34      ?
+    """
+    lines = [head, *([cell if isinstance(cell, str) else format(cell, form) for cell in row] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for first, *others in lines:
+        cells = (cell.rjust(width + 3) for cell, width in zip(others, widths[1:], strict=True))
+        print(first.ljust(widths[0]) + "".join(cells))
 
 
 def script(name: str) -> str:
