@@ -99,7 +99,7 @@ def test_everything_equals_loops_in_every_form_and_for_every_size_of_a_piece(cas
 @pytest.mark.parametrize("k", [1, 10, 70])
 def test_equal_scores_stand_by_their_ids_in_long_lists_too(k):
     scores = torch.randint(5, (20, 300), generator=torch.Generator().manual_seed(0)).float()
-    assert_close(top_k(scores, k), scores.argsort(1, descending=True, stable=True)[:, :k])
+    assert_close(top_k(scores, k), scores.argsort(dim=1, descending=True, stable=True)[:, :k])
 
 
 def lists(seed, num_users=40, num_items=60):
