@@ -14,7 +14,7 @@ from torch.nn import functional
 from pairloss import checks
 from pairloss.lists import listed
 from pairloss.reduction import LIST_REDUCTIONS, ListReduction
-from pairloss.tensors import computed_in, dense_rank, extremes, sortable, widest
+from pairloss.tensors import computed_in, dense_rank, extremes, read, readable, sortable, widest
 
 
 def pairwise_hinge_loss(
@@ -65,7 +65,8 @@ def pairwise_hinge_loss(
     rank = labels.long() if labels.dtype == torch.bool else dense_rank(labels)
     digits = _digits(rank, labels.dtype)
     line = _line(scores, float(margin))
-    finite = scores.to(line.value.dtype).masked_fill(scores.isinf(), 0)
+    short = _short(line)
+    finite = scores.to(line.value.dtype) if short else scores.to(line.value.dtype).masked_fill(scores.isinf(), 0)
     delta = finite - finite.detach()  # 0, with the gradient of a finite score
     group = None if groups is None else dense_rank(groups) * (scores.shape[0] + 1)
     total, pairs = line.value.new_zeros(()), torch.zeros((), dtype=torch.int64, device=scores.device)
@@ -75,7 +76,8 @@ def pairwise_hinge_loss(
         segment = rank >> (digit + 1) if digits > 1 else None
         if group is not None:
             segment = group if segment is None else group + segment
-        loss, count = _binary_hinge(line, (rank >> digit) & 1 == 1, segment, delta, power, weights)
+        high = rank == 1 if digits == 1 else (rank >> digit) & 1 == 1
+        loss, count = _binary_hinge(line, high, segment, delta, power, weights, short)
         total, pairs = total + loss, pairs + count
     if reduction == "mean":
         total = total / pairs.masked_fill(pairs == 0, 1)
@@ -97,13 +99,19 @@ def _enough(number: int) -> int:
 
 
 class _Line(NamedTuple):
-    """Items by rising score, and for each its bar: what an item of a lower label must pass to cost, all [L]."""
+    """Items by rising score, and for each its bar: what an item of a lower label must pass to cost, [L] each."""
 
     order: Tensor  # where the items stand in the list
     value: Tensor  # their scores
     bar: Tensor  # score − m, rounded
     error: Tensor  # what the rounding left out: score − m is bar + error, exactly
     place: Tensor  # how many items of the line do not pass the bar
+
+
+def _short(line: _Line) -> bool:
+    """Whether all differences on the line are known to be finite, so that 0 of them is 0: a False is only a doubt."""
+    length = read(line.bar[-1] - line.bar[0]) if readable(line.bar) and len(line.bar) else None
+    return length is not None and math.isfinite(length)
 
 
 def _line(scores: Tensor, margin: float) -> _Line:
@@ -114,12 +122,12 @@ def _line(scores: Tensor, margin: float) -> _Line:
     lost = value - bar
     error = torch.where(bar.isinf(), -margin, (value - (bar + lost)) + (lost - margin))
     # An item that lies on a bar does not pass it, so the search is for the first float above.
-    above = torch.where(error < 0, bar, bar.nextafter(torch.full_like(bar, math.inf)))
+    above = torch.where(error < 0, bar, bar.nextafter(bar.new_tensor(math.inf)))
     return _Line(order, value, bar, error, torch.searchsorted(value, above))
 
 
 def _binary_hinge(
-    line: _Line, high: Tensor, segment: Tensor | None, delta: Tensor, power: int, weights: Tensor | None
+    line: _Line, high: Tensor, segment: Tensor | None, delta: Tensor, power: int, weights: Tensor | None, short: bool
 ) -> tuple[Tensor, Tensor]:
     """Sum over pairs (high, low), in each segment on its own, and the weight of all pairs, in float64."""
     length, first, begin = high.shape[0], line.place, None
@@ -137,6 +145,9 @@ def _binary_hinge(
     def weighed(values: Tensor) -> Tensor:
         return values if w is None else w * values
 
+    def only(values: Tensor, which: Tensor) -> Tensor:  # what is not looked at is multiplied by 0
+        return values if short and power == 1 else values.where(which, 0)
+
     lows = functional.pad((~is_high).cumsum(0), (1, 0))  # low items before each place of the line
     pairs = weighed((lows[end] - lows[start]).where(is_high, 0)).sum()
     reached = (lows[end] - lows.index_select(0, first)).where(is_high, 0)  # low items that pass each bar
@@ -151,23 +162,23 @@ def _binary_hinge(
         passed = _running(bars, begin)
     ahead = lows[end] - lows[1:]  # low items behind each item
     # From each bar to the first item that passes it, and on from item to item as long as a low one follows.
-    rise = (_difference(line.value.index_select(0, first), line.bar) - line.error).where(costs, 0)
-    step = _difference(line.value.roll(-1), line.value).where(ahead > 0, 0)
+    rise = only(_difference(line.value.index_select(0, first), line.bar, short) - line.error, costs)
+    step = only(_difference(line.value.roll(-1), line.value, short), ahead > 0)
     if power == 1:
-        total = (weighed(reached) * rise).sum() + (passed * ahead * step).where(passed > 0, 0).sum()
+        total = (weighed(reached) * rise).sum() + only(passed * ahead * step, passed > 0).sum()
         slope = torch.where(is_high, -weighed(reached), passed).to(line.value.dtype)
         # Put in the order of the list, the slopes need nothing of the gradients but a product.
         return total + (torch.zeros_like(slope).scatter(0, line.order, slope) * delta).sum(), pairs
     delta = delta.index_select(0, line.order)
     behind = _running((ahead * step).flip(0), None if begin is None else (length - end).flip(0)).flip(0)
-    short = (behind.index_select(0, first) + reached * rise).where(costs, 0)  # Σ margins of each high item
+    margins = (behind.index_select(0, first) + reached * rise).where(costs, 0)  # their sum for each high item
     step = step.where(passed > 0, 0)
     climbed = torch.zeros_like(rise).scatter_add(0, first, weighed(rise)) + (passed * step).roll(1)
     over = _running(climbed, begin).where(~is_high, 0)  # Σ margins of each low item
-    total = (weighed(rise) * (behind.index_select(0, first) + short)).where(rise > 0, 0).sum()
+    total = (weighed(rise) * (behind.index_select(0, first) + margins)).where(rise > 0, 0).sum()
     total = total + (passed * step * (2 * behind.roll(-1) + ahead * step)).where(step > 0, 0).sum()
     most = torch.finfo(line.value.dtype).max
-    slope = (2 * torch.where(is_high, -weighed(short), over)).clamp(min=-most, max=most)
+    slope = (2 * torch.where(is_high, -weighed(margins), over)).clamp(min=-most, max=most)
     # Σ (δ_low − δ_high)² over the pairs that cost: 0, with their second derivatives.
     of_lows = functional.pad(_running(delta.where(~is_high, 0), None), (1, 0))
     across = (of_lows[end] - of_lows.index_select(0, first)).where(costs, 0)
@@ -175,9 +186,9 @@ def _binary_hinge(
     return total + ((slope + curve) * delta).sum(), pairs
 
 
-def _difference(above: Tensor, below: Tensor) -> Tensor:
+def _difference(above: Tensor, below: Tensor, short: bool) -> Tensor:
     """above − below, and 0 where they are equal, at infinity too."""
-    return (above - below).where(above != below, 0)
+    return above - below if short else (above - below).where(above != below, 0)
 
 
 def _running(values: Tensor, begin: Tensor | None) -> Tensor:
