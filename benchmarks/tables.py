@@ -14,8 +14,6 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib
-import matplotlib.pyplot as plt
 import torch
 from torch import Tensor
 
@@ -35,7 +33,9 @@ def cells(chapter: str) -> list[dict[str, Any]]:
 
 def definitions(chapter: str, until: str, data: str | None = None) -> dict[str, Any]:
     """What the cells of a chapter define, up to a line that starts with ``until``, on the data of that expression."""
-    matplotlib.use("agg")
+    import matplotlib.pyplot as plt
+
+    plt.switch_backend("agg")
     names: dict[str, Any] = {}
     for cell in cells(chapter):
         source, experiment, _ = f"\n{cell['source']}".partition(f"\n{until}")

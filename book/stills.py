@@ -7,8 +7,6 @@ import json
 import re
 from pathlib import Path
 
-from playwright.sync_api import Page, sync_playwright
-
 from pairloss import figures
 from tests.browser import chromium
 
@@ -50,7 +48,7 @@ def of_the_chapter(name: str) -> dict:
     return {}
 
 
-def still(page: Page, name: str) -> str:
+def still(page, name: str) -> str:
     """The figure as it starts, drawn at 640 pixels."""
     page.set_viewport_size({"width": 640, "height": 900})
     page.set_content(
@@ -61,6 +59,8 @@ def still(page: Page, name: str) -> str:
 
 
 if __name__ == "__main__":
+    from playwright.sync_api import sync_playwright
+
     with sync_playwright() as playwright:
         page = playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox"]).new_page()
         for name in figures.NAMES:

@@ -2,8 +2,6 @@
 
 import shutil
 
-from playwright._impl._driver import compute_driver_executable
-
 
 def chromium() -> str | None:
     """The browser of this machine, if there is one."""
@@ -13,4 +11,6 @@ def chromium() -> str | None:
 
 def node() -> str:
     """Playwright drives the browser with it, so it is always there."""
+    from playwright._impl._driver import compute_driver_executable
+
     return str(compute_driver_executable()[0])

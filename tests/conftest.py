@@ -7,7 +7,6 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-import torch
 from hypothesis import Phase, settings
 
 ROOT = Path(__file__).parent.parent
@@ -57,6 +56,8 @@ def torchrun(script, *arguments):
 @pytest.fixture
 def one_thread():
     """Rows of the long tasks were made on one thread, and come out again to the digit only there."""
+    import torch  # not above: it takes seconds, and what hands out the tests needs none of it
+
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield

@@ -6,8 +6,8 @@ import re
 from importlib.metadata import version
 from pathlib import Path
 
-import matplotlib.image
 import numpy
+import PIL.Image
 
 ROOT = Path(__file__).parent.parent
 DRAW = ("matplotlib", "numpy", "pillow", "torch")
@@ -16,7 +16,7 @@ BLOCK = 12  # pixels: smaller than any panel, larger than what another version s
 
 def width(png):
     """In pixels."""
-    return matplotlib.image.imread(io.BytesIO(base64.b64decode(png))).shape[1]
+    return PIL.Image.open(io.BytesIO(base64.b64decode(png))).width
 
 
 def pinned():
@@ -27,7 +27,7 @@ def pinned():
 
 def _blocks(png):
     """The picture as means over blocks of pixels, from 0 for black to 1 for white."""
-    image = matplotlib.image.imread(io.BytesIO(base64.b64decode(png)))
+    image = numpy.asarray(PIL.Image.open(io.BytesIO(base64.b64decode(png))).convert("RGBA")) / 255
     image = image[..., :3].mean(-1) * image[..., 3] + 1 - image[..., 3]  # on white: figures have no ground of their own
     height, width = (size // BLOCK * BLOCK for size in image.shape)
     return image[:height, :width].reshape(height // BLOCK, BLOCK, width // BLOCK, BLOCK).mean((1, 3))

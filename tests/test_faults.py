@@ -75,11 +75,7 @@ class Step(torch.nn.Module):
         return self.loss(first[1], second[1], **dict(rest))
 
 
-AUTO = torch.export.Dim.AUTO
-FREE = {"without a maximum": torch.export.Dim("size", min=2), "automatic": AUTO}
-
-
-FREE_ROWS = {"without a maximum": torch.export.Dim("rows", min=2, max=NUM_ITEMS), "automatic": AUTO}  # WARP has one
+FREE = {"without a maximum": torch.export.Dim, "automatic": lambda *_, **__: torch.export.Dim.AUTO}
 # Each loss with each kind and with each way to be free, and each kind with each way.
 EXPORTED = [
     (name, kind, list(FREE)[(n + k) % 2]) for n, name in enumerate(PAIRS) for k, kind in enumerate(("none", "three"))
@@ -91,9 +87,12 @@ def test_a_loss_on_pairs_exports_for_batches_of_every_size(name, kind, free):
     which, choice = (optional(name), entry(name).choices[-1]) if kind == "three" else ([], {})
     step = Step(module(name, *tables(kind).values(), **choice))
     # Without credit K is free, too. It equals B in the example, and nothing may take that for a rule.
-    k, other_k, rows = (5, 5, None) if kind == "three" else (4, 7, FREE_ROWS[free])
+    k, other_k, rows = (
+        (5, 5, None) if kind == "three" else (4, 7, FREE[free]("rows", min=2, max=NUM_ITEMS))
+    )  # WARP has one
     example = case(name, k=k, b=4) | extra(which, k=k, b=4)
-    sizes = {key: {0: FREE[free]} if value.ndim == 1 else {0: rows, 1: FREE[free]} for key, value in example.items()}
+    columns = FREE[free]("size", min=2)
+    sizes = {key: {0: columns} if value.ndim == 1 else {0: rows, 1: columns} for key, value in example.items()}
     exported = torch.export.export(step, (example,), dynamic_shapes={"batch": sizes}).module()
     few = case(name, k=other_k, b=8, seed=1) | extra(which, k=other_k, b=8, seed=1)
     expected = oracle(name, **few, **tables(kind), **choice)
@@ -117,7 +116,9 @@ def test_a_loss_on_lists_exports_for_lists_of_every_length(name, options, dtype,
     generator = torch.Generator().manual_seed(0)
     scores = torch.randn(600, generator=generator, dtype=torch.float64)
     labels = torch.randint(2 if dtype == torch.bool else 4, (600,), generator=generator).to(dtype)
-    example, shapes = ({"scores": x, "labels": y} for x, y in ((scores[:6], labels[:6]), 2 * [{0: FREE[free]}]))
+    example, shapes = (
+        {"scores": x, "labels": y} for x, y in ((scores[:6], labels[:6]), 2 * [{0: FREE[free]("size", min=2)}])
+    )
     exported = torch.export.export(step, (example,), dynamic_shapes={"batch": shapes}).module()
     for length in (5, 7, 40, 600 if name == "pairwise_hinge_loss" else 90):
         some = {"scores": scores[:length], "labels": labels[:length]}

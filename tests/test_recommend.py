@@ -9,12 +9,11 @@ import torch
 
 from pairloss import Interactions, datasets, metrics, recommend
 
-pandas = pytest.importorskip("pandas")
-
 
 @pytest.fixture
 def clicks(tmp_path):
     """A file of clicks with names, and the interactions that it holds."""
+    pandas = pytest.importorskip("pandas")
     data = datasets.generate(num_users=60, num_items=80)
     names = [f"person {user}" for user in range(60)], data.titles
     who, what = ([part[n] for n in ids.tolist()] for part, ids in zip(names, (data.users, data.items), strict=True))

@@ -5,8 +5,6 @@ import dataclasses
 import re
 from pathlib import Path
 
-import jupytext
-import matplotlib.pyplot as plt
 import pytest
 import torch
 from study import models, report
@@ -19,13 +17,14 @@ CHOICE = "data = pairloss.datasets.generate()"
 
 def cells():
     """The code of the chapter, less the cell that installs the package on Colab."""
-    code = [cell for cell in jupytext.read(CHAPTER).cells if cell.cell_type == "code"]
+    code = [cell for cell in pytest.importorskip("jupytext").read(CHAPTER).cells if cell.cell_type == "code"]
     return [cell.source for cell in code if cell.metadata.get("tags") != ["remove-cell"]]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("called", ["MovieLens 100K", "Last.fm 2K"])
 def test_every_cell_runs_on_data_like_the_published(called, capsys):
+    plt = pytest.importorskip("matplotlib.pyplot")
     made = pairloss.datasets.generate(num_users=60, num_items=90)
     times = torch.arange(len(made.users)) if called == "MovieLens 100K" else None
     data = dataclasses.replace(made, name=called, utilities=None, times=times)
