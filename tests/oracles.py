@@ -82,10 +82,10 @@ def ideal_difference(positive_item, negative_item, metadata, metadata_weights):
         return 0.0
     d = 1.0
     for name, table in metadata.items():
-        a, b = table[positive_item].tolist(), table[negative_item].tolist()
-        if table.ndim == 1 or table.shape[1] == 1:
-            code = a if table.ndim == 1 else a[0]
-            match = float(a == b and code >= 0)
+        a, b = table[positive_item], table[negative_item]
+        a, b = (a, b) if isinstance(a, list) else ([a], [b])
+        if len(a) == 1:
+            match = float(a == b and a[0] >= 0)
         else:
             a, b = ({i for i, on in enumerate(row) if on} for row in (a, b))
             match = len(a & b) / len(a | b) if a | b else 0.0
@@ -110,21 +110,23 @@ def over_pairs(
     **choice,
 ):
     """The value of a loss for tensors like those that the function takes, ``pair_loss`` judging each positive."""
-    rows = negative_scores if negative_scores.ndim == 2 else negative_scores[None]
+    # Plain lists from here on: a number of a tensor takes a hundred times as long to read.
+    given = negative_scores, negative_items, positive_items, mask, weights, negative_mask
+    rows, item_rows, *given = (part if part is None else part.tolist() for part in given)
+    positive_items, mask, weights, negative_mask = given
+    rows, item_rows = (part if negative_scores.ndim == 2 else [part] for part in (rows, item_rows))
+    metadata = {name: table.tolist() for name, table in (metadata or {}).items()}
     losses, total_weight = [], 0.0
     for b, positive in enumerate(positive_scores.tolist()):
-        real = [k for k in range(len(rows)) if negative_mask is None or negative_mask[k, b]]
+        real = [k for k in range(len(rows)) if negative_mask is None or negative_mask[k][b]]
         weight = 1.0 if weights is None else float(weights[b])
         if not real or weight == 0 or (mask is not None and not mask[b]):
             losses.append(0.0)
             continue
         ds = [1.0] * len(real)
         if metadata:
-            item_rows = negative_items if negative_items.ndim == 2 else negative_items[None]
-            ds = [
-                ideal_difference(int(positive_items[b]), int(item_rows[k, b]), metadata, metadata_weights) for k in real
-            ]
-        loss = pair_loss(positive, [float(rows[k, b]) for k in real], ds, **choice)
+            ds = [ideal_difference(positive_items[b], item_rows[k][b], metadata, metadata_weights) for k in real]
+        loss = pair_loss(positive, [rows[k][b] for k in real], ds, **choice)
         losses.append(weight * (loss + loss**2 if squared else loss))
         total_weight += weight
     total = math.fsum(losses)

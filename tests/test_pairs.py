@@ -77,8 +77,10 @@ def test_equals_plain_loops(name, kind):
     for which, choice, squared in itertools.product(subsets(optional(name)), entry(name).choices, squares(name)):
         for size in ({"k": 5, "b": 9}, {"k": 4, "b": 4}, {"k": 1, "b": 1}):
             call = case(name, **size) | tables(kind) | extra(which, **size) | choice | squared
-            for reduction, value in oracle(name, **call, reduction="every").items():
-                actual, expected = function(name)(**call, reduction=reduction), tensor(value, dtype=torch.float64)
+            values = oracle(name, **call, reduction="every")
+            for reduction in values if size["b"] == 9 else ["mean"]:  # in which every pair of the small ones counts
+                actual = function(name)(**call, reduction=reduction)
+                expected = tensor(values[reduction], dtype=torch.float64)
                 said = f"{which}, {choice}, {squared}, {reduction}"
                 assert_close(actual, expected, rtol=1e-12, atol=1e-12, msg=lambda m, said=said: f"{m}\n{said}")
 

@@ -17,6 +17,7 @@ ITEMS = torch.arange(6)
 
 def by_loops(positive, negative, metadata, weights):
     ids = (part.flatten().tolist() for part in torch.broadcast_tensors(positive, negative))
+    metadata = {name: table.tolist() for name, table in metadata.items()}
     expected = [ideal_difference(p, n, metadata, weights) for p, n in zip(*ids, strict=True)]
     return tensor(expected, dtype=torch.float64).reshape(negative.shape)
 
