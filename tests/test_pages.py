@@ -3,7 +3,6 @@
 import re
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 
 pytestmark = pytest.mark.slow
 
@@ -16,10 +15,9 @@ def pages(site):
     return [n for n in names if n != "index.html" and (not n.startswith("_modules/") or n.endswith("/pairs.html"))]
 
 
-def opened(context, built_book, name, problems):
-    page = context.new_page()
-    page.on("console", lambda said: problems.append((name, said.text)) if said.type == "error" else None)
-    page.on("pageerror", lambda error: problems.append((name, str(error))))
+def opened(context, built_book, name):
+    """In the one tab of the context, because each new one reads scripts and fonts once more."""
+    (page,) = context.pages
     page.goto((built_book / name).as_uri(), wait_until="load")
     page.evaluate("window.MathJax?.startup?.promise")
     return page
@@ -28,10 +26,13 @@ def opened(context, built_book, name, problems):
 @pytest.fixture
 def context(browser):
     context = browser.new_context()
-    context.asked = []
+    context.asked, context.problems = [], []
     context.route(
         re.compile("^(?!file:|data:|blob:)"), lambda route: (context.asked.append(route.request.url), route.abort())
     )
+    page = context.new_page()
+    page.on("console", lambda said: context.problems.append((page.url, said.text)) if said.type == "error" else None)
+    page.on("pageerror", lambda error: context.problems.append((page.url, str(error))))
     yield context
     context.close()
 
@@ -59,9 +60,9 @@ SLABS = """() => [...document.querySelectorAll('div.cell_output img, div.cell_ou
 
 
 def test_every_page_at_both_widths(built_book, context):
-    problems = []
+    axe, problems = pytest.importorskip("axe_playwright_python.sync_playwright").Axe(), context.problems
     for name in pages(built_book):
-        page = opened(context, built_book, name, problems)
+        page = opened(context, built_book, name)
         for scheme, width, options in LOOKS:
             if options is COLOUR and name not in IN_COLOUR:
                 continue
@@ -73,19 +74,17 @@ def test_every_page_at_both_widths(built_book, context):
                 problems += [(name, "has a ground of its own", slab) for slab in page.evaluate(SLABS)]
             page.wait_for_timeout(100)  # what appears fades in
             left_out = {"exclude": [FORMULAS, FUNCTIONS] if options is COLOUR else [FORMULAS]}
-            found = Axe().run(page, context=left_out, options=options).response["violations"]
+            found = axe.run(page, context=left_out, options=options).response["violations"]
             problems += [
                 (name, scheme, width, v["id"], v["nodes"][0]["target"], len(v["nodes"]))
                 for v in found
                 if v["impact"] in ("serious", "critical") or v["id"].startswith(("duplicate-id", "landmark"))
             ]
-        page.close()
     assert not problems, "\n".join(map(str, problems))
     assert not context.asked, context.asked
 
 
 def test_mathematics_only_where_there_is_some(built_book, context):
-    problems = []
     for name, expected in {
         "book/chapters/standard_losses.html": True,
         "search.html": False,
@@ -93,17 +92,16 @@ def test_mathematics_only_where_there_is_some(built_book, context):
     }.items():
         asked = []
         context.on("request", lambda request, asked=asked: asked.append(request.url))
-        page = opened(context, built_book, name, problems)
+        page = opened(context, built_book, name)
         assert any("mathjax" in url for url in asked) == expected, name
         assert page.locator("mjx-container").count() > 0 if expected else page.locator("mjx-container").count() == 0
         stops = page.evaluate("[...document.querySelectorAll('mjx-container[tabindex]')].length")
         assert stops == 0, "formulas are no stops of the tab key"
-        page.close()
-    assert not problems
+    assert not context.problems
 
 
 def test_the_keyboard_shows_where_it_is(built_book, context):
-    page = opened(context, built_book, "book/chapters/standard_losses.html", [])
+    page = opened(context, built_book, "book/chapters/standard_losses.html")
     seen = set()
     for _ in range(60):
         page.keyboard.press("Tab")
@@ -117,7 +115,7 @@ def test_the_keyboard_shows_where_it_is(built_book, context):
 
 
 def test_examples_are_copied_without_prompts(built_book, context):
-    page = opened(context, built_book, "book/api.html", [])
+    page = opened(context, built_book, "book/api.html")
     page.evaluate("document.addEventListener('copy', event => (window.copied = event.target.value))")
     example = page.locator(PROMPTED).first
     assert ">>>" in example.inner_text()
@@ -131,7 +129,7 @@ def test_examples_are_copied_without_prompts(built_book, context):
 
 
 def test_paper_is_light_whole_and_unfolded(built_book, context):
-    page = opened(context, built_book, "book/chapters/standard_losses.html", [])
+    page = opened(context, built_book, "book/chapters/standard_losses.html")
     page.emulate_media(color_scheme="dark", media="print")
     page.set_viewport_size({"width": 700, "height": 900})
     page.evaluate("dispatchEvent(new Event('beforeprint'))")
@@ -150,7 +148,7 @@ def test_paper_is_light_whole_and_unfolded(built_book, context):
 
 
 def test_the_guide_leads_to_each_answer(built_book, context):
-    page = opened(context, built_book, "book/which_loss.html", [])
+    page = opened(context, built_book, "book/which_loss.html")
     reached = set()
     for name in ("", "all", "hundred", "features", "labels", "small", "graded"):
         if name:
