@@ -87,7 +87,7 @@ def test_tastes_are_unit_vectors_from_a_dirichlet():
 @pytest.mark.parametrize("genre_share", [0.3, 0.8])
 def test_genre_has_its_share_of_the_squared_length(genre_share):
     # The Gaussian parts of many films cancel. What is left of a unit vector's length is the share.
-    tastes = single_genre(datasets.generate(num_users=300, num_items=20_000, genre_share=genre_share, skew=0.0))
+    tastes = single_genre(datasets.generate(num_users=100, num_items=20_000, genre_share=genre_share, skew=0.0))
     assert tastes.square().sum(1).sqrt().mean() == pytest.approx(genre_share, abs=0.02)
 
 

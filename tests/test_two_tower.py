@@ -10,7 +10,7 @@ pytestmark = pytest.mark.slow
 
 def test_features_find_new_films():
     (known, cold, scores), (plain, nothing, _) = (
-        two_tower.quality(features, epochs=8) for features in ("genres", "none")
+        two_tower.quality(features, epochs=4) for features in ("genres", "none")
     )
     assert cold > 3 * nothing  # as book/stacks.md says
     assert known > 0.2
