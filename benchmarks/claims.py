@@ -66,13 +66,7 @@ def curve_of_forms(data: str, form: str, lr: float, decay: float, lengths: Seque
     return [{"order": order.item()} for order in found]
 
 
-CURVES = {
-    "lists": curve_of_lists,
-    "one_name": curve_of_forms,
-}
-
-
-# The tables.
+CURVES = {"lists": curve_of_lists, "one_name": curve_of_forms}
 
 
 def tuning_jobs(grids: Sequence[tuple[str, str]]) -> list[Row]:

@@ -19,6 +19,7 @@ from torch.nn.functional import normalize
 
 import pairloss
 from pairloss import metrics
+from pairloss.figures import print_table
 from pairloss.interactions import Interactions
 
 ONE = "log_bpr", "bpr", "hinge"
@@ -175,10 +176,9 @@ def report(data: Interactions, asked: argparse.Namespace) -> None:
         tables["EASE"] = ease(train)
     tables[f"cosine, {asked.loss}"] = scores_of(model)
     print(f"{data.name}: {data.num_users:,} people, {data.num_items:,} items, {len(data.users):,} choices\n")
-    print(f"{'':<24}{'NDCG@10':>10}{'Recall@10':>10}{'AUC':>10}")
-    for name, scores in tables.items():
-        found = (measure(scores, test, exclude=rest) for measure in (metrics.ndcg, metrics.recall, metrics.auc))
-        print(f"{name:<24}" + "".join(f"{value.item():>10.3f}" for value in found))
+    measures = metrics.ndcg, metrics.recall, metrics.auc
+    rows = [[name, *(measure(scores, test, exclude=rest) for measure in measures)] for name, scores in tables.items()]
+    print_table(("", "NDCG@10", "Recall@10", "AUC"), rows)
     print(f"\nfor {names[person]}:")
     scores = scores_of(model)(torch.tensor([person]))
     seen = data.matrix.index_select(0, torch.tensor([person])).to_dense().bool()

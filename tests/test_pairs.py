@@ -125,10 +125,7 @@ def test_log_bpr_has_no_step_where_softplus_turns_linear(dtype, x):
 
 def test_ties_do_not_violate_and_send_no_gradient():
     positive = tensor([1.0], requires_grad=True)
-    for loss in (
-        pairloss.hinge_loss(positive, tensor([0.0])),
-        pairloss.warp_loss(positive, tensor([[0.0], [0.0]]), 5),
-    ):
+    for loss in (pairloss.hinge_loss(positive, tensor([0.0])), pairloss.warp_loss(positive, tensor([[0.0], [0.0]]), 5)):
         assert loss == 0
         assert torch.autograd.grad(loss, positive)[0] == 0
 

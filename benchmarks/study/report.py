@@ -156,19 +156,17 @@ def published() -> str:
 
 def credit(data: str) -> str:
     """Of hinge and softmax without credit, with credit for true labels and with credit for shuffled ones."""
-    cells, edge = [], {}
+    lines = []
     for loss in ("hinge", "softmax of 10"):
-        plain, true, shuffled = (cosine(name) for name in (loss, f"{loss}, true genres", f"{loss}, shuffled genres"))
-        pairs = ((true, plain), (shuffled, plain), (true, shuffled))
-        there = all((data, *key) in ROWS for key in (plain, true, shuffled))
-        inside = all(ROWS[data, *key]["inside"] == "True" for key in (plain, true, shuffled) if there)
-        edge[loss] = "" if inside else "\\*"
-        cells += [lead(data, *pair).removesuffix(f" on {data}") if there else "" for pair in pairs]
-    return "\n".join(
-        f"| {data} | {loss}{edge[loss]} | {' | '.join(some)} |"
-        for loss, some in (("hinge", cells[:3]), ("softmax of 10", cells[3:]))
-        if some[0]
-    )
+        plain, true, shuffled = keys = [
+            cosine(f"{loss}{labels}") for labels in ("", ", true genres", ", shuffled genres")
+        ]
+        if all((data, *key) in ROWS for key in keys):
+            edge = "" if all(ROWS[data, *key]["inside"] == "True" for key in keys) else "\\*"
+            pairs = (true, plain), (shuffled, plain), (true, shuffled)
+            cells = (lead(data, *pair).removesuffix(f" on {data}") for pair in pairs)
+            lines.append(f"| {data} | {loss}{edge} | {' | '.join(cells)} |")
+    return "\n".join(lines)
 
 
 def update(page: Path) -> str:
@@ -180,7 +178,8 @@ def update(page: Path) -> str:
     return re.sub(r"(<!-- study: (.+) -->\n\n)(?:.+\n)*", block, page.read_text())
 
 
-BATCH, LOG_Q = cosine("softmax in the batch"), cosine("softmax in the batch, log q")
+BATCHES = "softmax in the batch", "softmax in the batch, log q"
+BATCH, LOG_Q = map(cosine, BATCHES)
 REFERENCES: dict[str, Key] = {
     "popularity": ("", "", "popularity"),
     "EASE": EASE,
@@ -191,9 +190,7 @@ SIZES = {f"cosine, {size}, {loss}": cosine(loss, size) for loss in ("SL@20", "so
 ALL = {loss: cosine(loss) for loss in LOSSES}
 ADAPTIVE = ("log BPR", "BPR", "hinge", "DNS of 3", "adaptive BPR", "adaptive hinge", "WARP")
 SOFTLY = ("log BPR", "adaptive hinge", "DNS of 3", "BCE of 10", "softmax of 10", "softmax of 100", "softmax")
-SOFTLY = {loss: cosine(loss) for loss in (*SOFTLY, "softmax in the batch", "softmax in the batch, log q")} | {
-    "EASE": EASE
-}
+SOFTLY = {loss: cosine(loss) for loss in (*SOFTLY, *BATCHES)} | {"EASE": EASE}
 PAIRED = ("adaptive BPR", "BPR"), ("adaptive hinge", "hinge"), ("WARP", "hinge"), ("DNS of 3", "log BPR")
 NEGATIVES = {
     "uniform": "hinge",
