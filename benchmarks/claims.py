@@ -38,7 +38,7 @@ GRIDS: dict[tuple[str, str], Grid] = {
     },
 }
 CHAPTERS_OWN = {  # step size, decay, epochs or steps that the chapter gives to all
-    "lists": (0.05, 0.0, 100),
+    "lists": (0.1, 0.0, 50),
     "one_name": (0.05, 0.0, 200),
 }
 
