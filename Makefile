@@ -14,10 +14,10 @@ book: .venv/ready ## Build the book as HTML, with warnings as errors, and print 
 
 TESTS = --numprocesses auto --dist loadscope --no-loadscope-reorder --nbval --nbval-current-env tests pairloss book/chapters
 
-test: .venv/ready ## Run the quick tests, doctests and each chapter against its stored outputs (two and a half minutes)
+test: .venv/ready ## Run the quick tests, doctests and each chapter against its stored outputs (a minute and a half)
 	$(BIN)/pytest -m "not slow" $(TESTS)
 
-test-all: test ## Run these and then the slow tests, as CI does (ten minutes)
+test-all: test ## Run these and then the slow tests, as CI does (seven minutes)
 	$(BIN)/pytest -m slow --numprocesses auto --dist worksteal tests
 
 coverage: .venv/ready ## Print the lines of the package that no quick test runs

@@ -122,7 +122,7 @@ def _line(scores: Tensor, margin: float) -> _Line:
     lost = value - bar
     error = torch.where(bar.isinf(), -margin, (value - (bar + lost)) + (lost - margin))
     # An item that lies on a bar does not pass it, so the search is for the first float above.
-    above = torch.where(error < 0, bar, bar.nextafter(bar.new_tensor(math.inf)))
+    above = torch.where(error < 0, bar, bar.nextafter(bar.new_full((), math.inf)))
     return _Line(order, value, bar, error, torch.searchsorted(value, above))
 
 

@@ -148,7 +148,7 @@ def _rows(name: str, table: Tensor, items: Tensor) -> Tensor:
     flat = flat if flat.dtype in (torch.int64, torch.int32) else flat.long()
     try:
         rows = table.index_select(0, flat)
-    except IndexError:
+    except (IndexError, RuntimeError):  # the second from a table [0, C]
         checks.within(f"{name} holds ids", items, table.shape[0], ", the rows of the metadata")
         raise
     return rows if items.ndim == 1 else rows.reshape(items.shape + table.shape[1:])
