@@ -308,8 +308,9 @@ def _short(value: Any) -> str:
     return f"an int of {value.bit_length()} bits" if isinstance(value, int) and abs(value) > 10**40 else str(value)
 
 
-def in_batch(values: Any, users: Any, items: Any, log_q: Any, mask: Any, tables: Any) -> None:
+def in_batch(values: Any, users: Any, items: Any, log_q: Any, mask: Any, tables: Any, divisor: Any) -> None:
     """Scores are [B, C], C ≥ B and C ≥ 1. ``users`` are [B], ``items`` and ``log_q`` [C], ``mask`` is [B, C]."""
+    temperature(divisor)
     scores("scores", values)
     if values.ndim != 2 or values.shape[1] < max(values.shape[0], 1):
         raise ValueError(

@@ -60,8 +60,7 @@ def in_batch_softmax_loss(
     >>> in_batch_softmax_loss(scores, users=torch.tensor([7, 8, 8]), items=torch.tensor([3, 5, 6]), reduction="none")
     tensor([0.4644, 0.3133, 1.3133])
     """
-    checks.in_batch(scores, users, items, log_q, negative_mask, metadata)
-    checks.temperature(temperature)
+    checks.in_batch(scores, users, items, log_q, negative_mask, metadata, temperature)
     batch, columns = scores.shape
     users = torch.arange(batch, device=scores.device) if users is None else users
     ids = torch.arange(columns, device=scores.device) if items is None else items
@@ -70,10 +69,9 @@ def in_batch_softmax_loss(
     positives = pair.diagonal().sort().values
     real = positives[torch.searchsorted(positives, pair).clamp(max=max(batch - 1, 0))] != pair
     many = scores.to(computed_in(scores))
-    if log_q is not None:
-        many = many - float(temperature) * (log_q.to(many.dtype) + math.log(max(columns - 1, 1)))
+    off = None if log_q is None else float(temperature) * (log_q.to(many.dtype) + math.log(max(columns - 1, 1)))
     return softmax_loss(
-        scores.diagonal(), many, positive_items=None if items is None else items[:batch],
+        scores.diagonal(), many if off is None else many - off, positive_items=None if items is None else items[:batch],
         negative_items=None if items is None else items.expand(batch, columns),
         metadata=metadata, metadata_weights=metadata_weights, mask=mask, weights=weights,
         negative_mask=real if negative_mask is None else real & negative_mask, batch_first=True,
