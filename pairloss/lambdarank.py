@@ -200,7 +200,7 @@ def _behind(index: Tensor, following: Tensor, counts: Tensor) -> list[tuple[Inde
     before = counts.cumsum(0) - counts
     _, items_of_a_piece = torch.unique_consecutive(before // PIECE, return_counts=True)
     pieces: list[tuple[Index, Index]] = []
-    for items in torch.split(index, items_of_a_piece.tolist()):
+    for items in torch.split(index, [int(number) for number in items_of_a_piece]):  # torch 2.6 has no list of a tangent
         i = items.repeat_interleave(counts[items])
         pieces.append((i, following[i] + torch.arange(len(i), device=i.device) - (before[i] - before[items[0]])))
     return pieces
