@@ -15,7 +15,7 @@ Shared arguments:
         function that scores them, from item ids [K, B] to scores [K, B] and from [B] to [B]. Where K = B, a
         transposed table cannot be told from a right one: row k is negative k.
     positive_items, negative_items: item ids, integer, shaped like the scores, needed with metadata. A scoring function
-        needs those of the negatives.
+        needs the ids of the negatives.
     metadata, metadata_weights: partial credit, as in :func:`~pairloss.ideal_difference_from_metadata`
     mask, weights: which pairs count, [B] bool, and how much, [B], finite and ≥ 0. A weight of 0 is a mask.
     negative_mask: which sampled negatives are real, [K, B] bool. False marks a known positive, or padding, whose
