@@ -76,8 +76,7 @@ def pairwise_hinge_loss(
         segment = rank >> (digit + 1) if digits > 1 else None
         if group is not None:
             segment = group if segment is None else group + segment
-        high = rank == 1 if digits == 1 else (rank >> digit) & 1 == 1
-        loss, count = _binary_hinge(line, high, segment, delta, power, weights, short)
+        loss, count = _binary_hinge(line, (rank >> digit) & 1 == 1, segment, delta, power, weights, short)
         total, pairs = total + loss, pairs + count
     if reduction == "mean":
         total = total / pairs.masked_fill(pairs == 0, 1)

@@ -66,7 +66,7 @@ def test_the_lines_of_the_guide_run():
         if "loss" in names:
             loss = names.pop("loss")
             gradients = torch.autograd.grad(loss, [names[name] for name in ("people", "things")])
-            assert 0 < loss < 100
+            assert 0 < loss < (100 if "lambdarank" in block else 30)  # a sum over the pairs of a list
             assert all(gradient.isfinite().all() and gradient.any() for gradient in gradients)
     assert len(blocks) == 8
     (expected,) = models.ease((300,), names["data"], 0, 0)

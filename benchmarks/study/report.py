@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 from tables import Row, interval, numbers, read
+from torch import Tensor
 
 from .data import FRESH, SEEDS, WORLDS
 from .losses import LOSSES
@@ -62,6 +63,11 @@ def signed(value: float) -> str:
     return f"{value:+.3f}".replace("-", "−")
 
 
+def bracket(differences: Tensor) -> str:
+    """Their mean with a t-interval."""
+    return "{} [{}, {}]".format(*map(signed, interval(differences)))
+
+
 def side_by_side(names: dict[str, Key], data: tuple[str, ...], measures: tuple[str, ...] = ("ndcg", "auc")) -> str:
     """A row for each name, a column for each data set and measure. The best of a column is bold.
 
@@ -93,7 +99,7 @@ def lead(data: str, one: Key, other: Key, measure: str = "ndcg") -> str:
     pairs = zip(*(numbers(ROWS[data, *key][measure]) for key in (one, other)), strict=True)
     found = torch.tensor([a - b for a, b in pairs], dtype=torch.float64)
     if data in SEEDS:
-        return "{} [{}, {}]".format(*map(signed, interval(found)))
+        return bracket(found)
     count = f" ({(found > 0).sum()} of {len(found)})" if len(found) > 1 else ""
     return f"{signed(found.mean().item())}{count} on {data}"
 
@@ -108,8 +114,7 @@ def of_lists(loss: str, measure: str, setting: str) -> str:
     """How far a list loss is ahead of the hinge over all pairs, on ten worlds of `make claims`."""
     rows = [row for row in read("claims-judged") if (row["experiment"], row["setting"]) == ("lists", setting)]
     one, other = ([float(row[measure]) for row in rows if row["loss"] == name] for name in (loss, "hinge, all pairs"))
-    found = torch.tensor(one, dtype=torch.float64) - torch.tensor(other, dtype=torch.float64)
-    return "{} [{}, {}]".format(*map(signed, interval(found)))
+    return bracket(torch.tensor(one, dtype=torch.float64) - torch.tensor(other, dtype=torch.float64))
 
 
 def differences(pairs: dict[str, tuple[Key, Key]], columns: dict[str, tuple[str, str]]) -> str:
