@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN = .venv/bin
 PYTHONS = 3.11 3.12 3.13 3.14
 
-.PHONY: help book test test-all coverage gpu digits dist rehearse test-oldest mutants notebooks stills lint bench pages claims study stacks constraints repository stale clean
+.PHONY: help book test test-all coverage gpu digits dist rehearse test-oldest mutants notebooks stills lint bench claims study stacks constraints repository stale clean
 
 help: ## List the tasks
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="	" read -r task does; do printf '  make %-12s%s\n' "$$task" "$$does"; done
@@ -73,14 +73,13 @@ bench: .venv/ready ## Time the losses beside their published forms and the floor
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/pairs.py
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/lists.py
 
-pages: book ## Measure what a reader with a phone waits for, on every page (needs Chromium)
-	PYTHONPATH=. $(BIN)/python benchmarks/pages.py
-
 claims: .venv/ready ## Judge what the chapters say of one loss beside another, each tuned, on fresh worlds (half an hour)
 	$(BIN)/python benchmarks/claims.py
 
 study: export OMP_NUM_THREADS = 1
 study: export OPENBLAS_NUM_THREADS = 1
+study: export MALLOC_MMAP_THRESHOLD_ = 8589934592 # glibc keeps the memory of large tables for the next step
+study: export MALLOC_TRIM_THRESHOLD_ = 8589934592
 study: ## Tune losses and other recommenders, judge them on made worlds and on people (hours; QUESTION=losses for one)
 	$(PYTHON) -m venv .venv-study
 	.venv-study/bin/python -m pip install --quiet --constraint constraints.txt --editable ".[book,study]"
