@@ -23,7 +23,7 @@ class Batch(NamedTuple):
     temperature: float  # by which the cosine is divided, 1 for a dot product
     log_q: Tensor | None = None  # [N], of the share of each item in all choices
     genres: Tensor | None = None  # [N, G] bool
-    weight: float = 1.0  # of the genres in partial credit
+    weight: float = 1.0  # of the genres in partial credit, or of the negatives in CCL
 
     @property
     def positive(self) -> Tensor:
@@ -138,6 +138,12 @@ def bsl(batch: Batch) -> Tensor:
     return pairloss.pair_loss(term, batch.positive, batch.negatives, negative_mask=batch.real)
 
 
+def ccl(batch: Batch) -> Tensor:
+    """Cosine contrastive loss (SimpleX, arXiv 2109.12613): τ is its margin, and the weight that of its negatives."""
+    near = (batch.negatives - 1).relu().where(batch.real, 0).sum(0) / batch.real.sum(0).clamp(min=1)
+    return (batch.weight * near - batch.positive).mean()
+
+
 LOSSES: dict[str, tuple[Callable[[Batch], Tensor], int]] = {  # and the negatives drawn for each choice
     "log BPR": (one(pairloss.log_bpr_loss), 1),
     "BPR": (one(pairloss.bpr_loss), 1),
@@ -150,6 +156,7 @@ LOSSES: dict[str, tuple[Callable[[Batch], Tensor], int]] = {  # and the negative
     "softmax of 100": (many(pairloss.softmax_loss), 100),
     "PSL of 100": (psl, 100),
     "BSL of 100": (bsl, 100),
+    "CCL of 100": (ccl, 100),
     "BCE of 10": (bce, 10),
     "gBCE of 10": (partial(bce, calibrated=0.75), 10),
     "softmax in the batch": (in_batch, 0),

@@ -20,7 +20,10 @@ Setting = tuple[float, ...]
 
 
 class Factors(torch.nn.Module):
-    """Scores s = uᵀi + b, or with a temperature τ the cosine, s = cos(u, i) / τ + b. Vectors start from N(0, 0.1²)."""
+    """Scores s = uᵀi + b, or with a temperature τ the cosine, s = cos(u, i) / τ + b. Vectors start from N(0, 0.1²).
+
+    A user has a vector, or is the sum of the vectors of a history.
+    """
 
     def __init__(self, size: tuple[int, int], dim: int, temperature: float | None, generator: torch.Generator):
         super().__init__()
@@ -30,10 +33,17 @@ class Factors(torch.nn.Module):
         self.temperature = temperature
 
     def forward(self, users: Tensor) -> Tensor:
-        person, item = self.users[users], self.items
+        return self.of(self.users[users])
+
+    def of(self, person: Tensor) -> Tensor:
+        item = self.items
         if self.temperature:
             person, item = normalize(person) / self.temperature, normalize(item)
-        return person @ item.T + self.bias
+        return (person @ item.T).add_(self.bias)
+
+    def histories(self, rows: Tensor, items: Tensor, number: int) -> Tensor:
+        none = torch.zeros(number, self.items.shape[1], device=rows.device)
+        return none.index_add(0, rows, self.items.index_select(0, items))
 
 
 def factors(
@@ -41,12 +51,12 @@ def factors(
 ) -> Iterator[Scores]:
     """Vectors trained by the loss of that name.
 
-    The setting is the learning rate, then 1/τ or the weight decay, and for partial credit its weight.
+    The setting is the learning rate, then 1/τ or the weight decay, and for partial credit and CCL a weight.
     """
     (loss, k), (lr, second, *weight) = (LOSSES | RULES | CREDIT)[name], setting
     device = train.users.device
     generator = torch.Generator(device).manual_seed(seed)
-    temperature, decay = (1 / second, 0.0) if scoring == "cosine" else (None, second)
+    temperature, decay = (None, second) if scoring == "dot" else (1 / second, 0.0)
     model = Factors((train.num_users, train.num_items), dim, temperature, generator)
     optimizer = torch.optim.Adam(model.parameters(), lr=lr, weight_decay=decay, fused=True)
     users, items = train.matrix.indices()  # in the order of the users
@@ -58,7 +68,11 @@ def factors(
             rows = torch.arange(len(some), device=device).repeat_interleave(counts[some])
             first = counts[some].cumsum(0) - counts[some]
             places = (start[some] - first)[rows] + torch.arange(len(rows), device=device)
-            scores = model(some)
+            person = model.users[some]
+            if scoring == "history":  # four in five of the choices, so that a choice may be told from the others
+                kept = torch.rand(len(rows), generator=generator, device=device) < 0.8
+                person = model.histories(rows[kept], items[places][kept], len(some))
+            scores = model.of(person)
             known = torch.zeros(scores.shape, dtype=torch.bool, device=device)
             known[rows, items[places]] = True
             drawn = torch.randint(train.num_items, (k, len(rows)), generator=generator, device=device)
@@ -68,12 +82,14 @@ def factors(
             optimizer.zero_grad()
             value.backward()
             optimizer.step()
+        if scoring == "history":
+            model.users.data = model.histories(users, items, train.num_users).detach()
         yield deepcopy(model).requires_grad_(False)
 
 
 def popularity(setting: Setting, train: Interactions, dim: int, seed: int) -> Iterator[Scores]:
     counts = train.items.bincount(minlength=train.num_items).float()
-    yield lambda users: counts.expand(len(users), -1)
+    yield lambda users: counts.repeat(len(users), 1)
 
 
 def truth(setting: Setting, train: Interactions, dim: int, seed: int) -> Iterator[Scores]:
@@ -143,10 +159,11 @@ STARTS: dict[str, Setting] = {  # where the search for a setting begins
     "EASE": (300,),
     "implicit ALS": (15, 4),
     "LightFM WARP": (0.05, 1e-3),
-    "cosine": (0.01, 6),
+    **dict.fromkeys(("cosine", "history"), (0.01, 6)),
     "dot": (0.01, 1e-4),
     **dict.fromkeys(("hinge", "adaptive hinge", "WARP", *RULES), (0.01, 1)),  # scores as wide as their margin
     **dict.fromkeys(CREDIT, (0.01, 6, 0.5)),
+    "CCL of 100": (0.01, 2, 10),
 }
 
 

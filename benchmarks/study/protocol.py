@@ -26,18 +26,15 @@ class Fit(NamedTuple):
     scores: Scores | None
 
 
-Lists = list[
-    tuple[Tensor, Tensor, Tensor]
-]  # users [u], and what of theirs is held out and what is left out, [u, N] bool
+Lists = list[tuple[Tensor, Tensor, Tensor]]  # users [u], and what of theirs is held out and left out, [u, N] bool
 
 
 def lists(held_out: Interactions, left_out: Interactions, step: int = 1) -> Lists:
-    """What judges every ``step``-th user, a thousand at a time."""
+    """What judges every ``step``-th user who has held-out choices, a thousand at a time."""
     users = torch.arange(0, held_out.num_users, step, device=held_out.users.device)
-    return [
-        (some, *(part.matrix.index_select(0, some).to_dense() > 0 for part in (held_out, left_out)))
-        for some in users.split(1000)
-    ]
+    judged = users[held_out.users.bincount(minlength=held_out.num_users)[users] > 0]
+    tables = held_out.matrix, left_out.matrix
+    return [(some, *(table.index_select(0, some).to_dense() > 0 for table in tables)) for some in judged.split(1000)]
 
 
 def head(scores: Scores, judged: Lists, k: int) -> tuple[float, float]:
@@ -46,11 +43,11 @@ def head(scores: Scores, judged: Lists, k: int) -> tuple[float, float]:
     total, count = torch.zeros(2, dtype=torch.float64, device=device), 0
     discount = 1 / torch.log2(torch.arange(k, dtype=torch.float64, device=device) + 2)
     for users, held_out, left_out in judged:
-        hits = held_out.gather(1, scores(users).masked_fill(left_out, -torch.inf).topk(k).indices).double()
+        hits = held_out.gather(1, scores(users).masked_fill_(left_out, -torch.inf).topk(k).indices).double()
         liked = held_out.sum(1)
-        ndcg = (hits * discount).sum(1) / discount.cumsum(0)[liked.clamp(1, k) - 1]
-        values = torch.stack([ndcg, hits.sum(1) / liked])[:, liked > 0]
-        total, count = total + values.sum(1), count + values.shape[1]
+        ndcg = (hits * discount).sum(1) / discount.cumsum(0)[liked.clamp(max=k) - 1]
+        total += torch.stack([ndcg, hits.sum(1) / liked]).sum(1)
+        count += len(users)
     ndcg, recall = (total / count).tolist()
     return ndcg, recall
 

@@ -17,7 +17,7 @@ from .losses import LOSSES
 # Yang et al. publish them for PSL (arXiv 2411.00163) and SL@K (arXiv 2508.05673).
 PUBLIC = "Health", "Electronic", "Gowalla"
 PUBLISHED = {
-    "BPR": ((0.1627, 0.1234), (0.0816, 0.0527), (0.1355, 0.1111)),
+    "log BPR (called BPR)": ((0.1627, 0.1234), (0.0816, 0.0527), (0.1355, 0.1111)),
     "softmax (SL)": ((0.1719, 0.1261), (0.0821, 0.0529), (0.2064, 0.1624)),
     "BSL": ((0.1719, 0.1261), (0.0834, 0.0530), (0.2071, 0.1630)),
     "PSL": ((0.1718, 0.1268), (0.0838, 0.0541), (0.2089, 0.1647)),
@@ -117,6 +117,16 @@ def of_lists(loss: str, measure: str, setting: str) -> str:
     return bracket(torch.tensor(one, dtype=torch.float64) - torch.tensor(other, dtype=torch.float64))
 
 
+def of_cosines(names: str) -> dict[str, tuple[Key, Key]]:
+    """Pairs of losses by their names, as in "BPR − log BPR; hinge − BPR"."""
+    pairs = (name.split(" − ") for name in names.split("; "))
+    return {f"{one} − {other}": (cosine(one), cosine(other)) for one, other in pairs}
+
+
+def ndcg(data: tuple[str, ...]) -> dict[str, tuple[str, str]]:
+    return {f"{one} NDCG": (one, "ndcg") for one in data}
+
+
 def differences(pairs: dict[str, tuple[Key, Key]], columns: dict[str, tuple[str, str]]) -> str:
     """A row for each pair, a column for each data set and measure, with how far the one is ahead of the other."""
     lines = [f"| | {' | '.join(columns)} |", f"|---|{'---|' * len(columns)}"]
@@ -132,11 +142,12 @@ def differences(pairs: dict[str, tuple[Key, Key]], columns: dict[str, tuple[str,
 
 
 def again(loss: str) -> str:
-    """NDCG on MovieLens of what was tuned on one set of splits and on another."""
+    """What a second tuning on other splits of MovieLens changed."""
     key = (PEOPLE[0], *cosine(loss))
     one, other = ROWS[key], ROWS[*key, "again"]
-    same = ", by the same setting" if one["setting"] == other["setting"] else ""
-    return f"{mean(one, 'ndcg'):.3f} and {mean(other, 'ndcg'):.3f}{same}"
+    if one["setting"] == other["setting"]:
+        return f"the same setting for {loss}"
+    return f"another setting for {loss}, with an NDCG of {mean(other, 'ndcg'):.3f} instead of {mean(one, 'ndcg'):.3f}"
 
 
 def published() -> str:
@@ -163,8 +174,9 @@ def credit(data: str) -> str:
         if all((data, *key) in ROWS for key in keys):
             edge = "" if all(ROWS[data, *key]["inside"] == "True" for key in keys) else "\\*"
             pairs = (true, plain), (shuffled, plain), (true, shuffled)
-            cells = (lead(data, *pair).removesuffix(f" on {data}") for pair in pairs)
-            lines.append(f"| {data} | {loss}{edge} | {' | '.join(cells)} |")
+            cells = [lead(data, *pair).removesuffix(f" on {data}") for pair in pairs]
+            weights = (min(numbers(ROWS[data, *key]["setting"])[2], 1) for key in (true, shuffled))
+            lines.append(f"| {data} | {loss}{edge} | {' | '.join(cells)} | {' / '.join(f'{w:.2g}' for w in weights)} |")
     return "\n".join(lines)
 
 
@@ -190,7 +202,8 @@ ALL = {loss: cosine(loss) for loss in LOSSES}
 ADAPTIVE = ("log BPR", "BPR", "hinge", "DNS of 3", "adaptive BPR", "adaptive hinge", "WARP")
 SOFTLY = ("log BPR", "adaptive hinge", "DNS of 3", "BCE of 10", "softmax of 10", "softmax of 100", "softmax")
 SOFTLY = {loss: cosine(loss) for loss in (*SOFTLY, *BATCHES)} | {"EASE": EASE}
-PAIRED = ("adaptive BPR", "BPR"), ("adaptive hinge", "hinge"), ("WARP", "hinge"), ("DNS of 3", "log BPR")
+PAIRED = "adaptive BPR − BPR; adaptive hinge − hinge; WARP − hinge; DNS of 3 − log BPR"
+HISTORY = ("history", "256", "softmax")
 NEGATIVES = {
     "uniform": "hinge",
     "first violation of 10": "hinge, first violation of 10",
@@ -210,12 +223,8 @@ BLOCKS = {
     ),
     "adaptive": lambda: side_by_side({loss: cosine(loss) for loss in ADAPTIVE}, (WORLDS, *PEOPLE[:2])),
     "on adaptive": lambda: differences(
-        {f"{one} − {other}": (cosine(one), cosine(other)) for one, other in PAIRED},
-        {
-            "made worlds NDCG": (WORLDS, "ndcg"),
-            "made worlds AUC": (WORLDS, "auc"),
-            **{f"{one} NDCG": (one, "ndcg") for one in PEOPLE[:2]},
-        },
+        of_cosines(PAIRED),
+        {"made worlds NDCG": (WORLDS, "ndcg"), "made worlds AUC": (WORLDS, "auc")} | ndcg(PEOPLE[:2]),
     ),
     "rules": lambda: side_by_side({name: cosine(loss) for name, loss in NEGATIVES.items()}, (WORLDS,)),
     "on rules": lambda: differences(
@@ -227,19 +236,19 @@ BLOCKS = {
         {
             f"{scores}, {dimension}, {loss}": (scores, dimension, loss)
             for loss in ("log BPR", "softmax")
-            for scores in ("dot", "cosine")
+            for scores in ("dot", "cosine", "history")
             for dimension in ("16", "64", "256")
         },
         PEOPLE[:2],
     ),
-    "losses": lambda: side_by_side(ALL, PEOPLE[:2]),
+    "losses": lambda: side_by_side(ALL, PEOPLE),
     "worlds": lambda: side_by_side(ALL | REFERENCES | {"truth": ("", "", "truth")}, (WORLDS,)),
-    "references": lambda: side_by_side(REFERENCES | SIZES, EVERY, ("ndcg",)),
+    "references": lambda: side_by_side(REFERENCES | SIZES | {"history, 256, softmax": HISTORY}, EVERY, ("ndcg",)),
     "published": published,
     "credit": lambda: "\n".join(
         [
-            "| data | loss | true − none | shuffled − none | true − shuffled |",
-            "|---|---|---|---|---|",
+            "| data | loss | true − none | shuffled − none | true − shuffled | weight, true / shuffled |",
+            "|---|---|---|---|---|---|",
             *filter(None, map(credit, (WORLDS, FRESH, "MovieLens 100K", "Last.fm 2K"))),
         ]
     ),
@@ -247,35 +256,33 @@ BLOCKS = {
         f"With 64 numbers and the softmax, the cosine differs from the dot product by {leads(BEST, DOT)}.\n"
         f"256 numbers instead of 64 change it by {leads(LARGE, BEST)}."
     ),
-    "on losses": lambda: (
-        f"The softmax over all items differs from log BPR by {leads(BEST, cosine('log BPR'))}.\n"
-        f"It differs from ten drawn negatives by {leads(BEST, cosine('softmax of 10'))}.\n"
-        "SL@20 weighs a choice by how near it is to the first 20 places.\n"
-        f"SL@20 differs from the softmax by {leads(cosine('SL@20'), BEST)}.\n"
-        "PSL of a hundred differs from the softmax of a hundred by "
-        f"{leads(cosine('PSL of 100'), cosine('softmax of 100'))}.\n"
-        "How far does chance move such numbers? Tuned on two sets of splits of MovieLens, the softmax came out at "
-        f"{again('softmax')}, and log BPR at {again('log BPR')}."
+    "on losses": lambda: differences(
+        of_cosines(
+            "softmax − log BPR; softmax − softmax of 10; softmax − softmax of 100; SL@20 − softmax; "
+            "PSL of 100 − softmax of 100"
+        ),
+        ndcg(PEOPLE),
     ),
-    "on references": lambda: (
-        f"Trained by the softmax, the cosine with 256 numbers differs from EASE by {leads(LARGE, EASE)}.\n"
-        f"In AUC it differs by {leads(LARGE, EASE, 'auc')}.\n"
-        f"From ALS with 256 numbers it differs by {leads(LARGE, ALS)}.\n"
-        f"With 64 numbers it differs from EASE by {leads(BEST, EASE)}."
+    "again": lambda: (
+        f"A second tuning, on other splits of MovieLens, chose {again('softmax')}, and {again('log BPR')}."
     ),
-    "on worlds": lambda: (
-        f"The softmax over all items differs from log BPR by {lead(WORLDS, BEST, cosine('log BPR'))}. Both were "
-        "tuned again on two other worlds. On eight fresh worlds they differ by "
-        f"{lead(FRESH, BEST, cosine('log BPR'))}.\n"
-        f"From ten drawn negatives the softmax differs by {lead(WORLDS, BEST, cosine('softmax of 10'))}, and from a "
-        f"hundred by {lead(WORLDS, BEST, cosine('softmax of 100'))}.\n"
-        f"From EASE it differs by {lead(WORLDS, BEST, EASE)}.\n"
-        f"SL@20 is ahead of the softmax over all items by {lead(WORLDS, cosine('SL@20'), BEST)}. BSL of a "
-        f"hundred leads it by {lead(WORLDS, cosine('BSL of 100'), BEST)}, and the batch with log q subtracted by "
-        f"{lead(WORLDS, LOG_Q, BEST)}.\n"
-        f"SL@20 differs from ALS with as many numbers by {lead(WORLDS, cosine('SL@20'), ('', '64', 'implicit ALS'))}.\n"
-        f"Adaptive BPR differs from log BPR by {lead(WORLDS, cosine('adaptive BPR'), cosine('log BPR'))} in NDCG@10 "
-        f"and by {lead(WORLDS, cosine('adaptive BPR'), cosine('log BPR'), 'auc')} in AUC."
+    "on references": lambda: differences(
+        {
+            "cosine, 256 − EASE": (LARGE, EASE),
+            "cosine, 256 − ALS, 256": (LARGE, ALS),
+            "cosine, 64 − EASE": (BEST, EASE),
+            "history, 256 − EASE": (HISTORY, EASE),
+        },
+        ndcg(EVERY[:-1]),
+    ),
+    "on AUC": lambda: f"In AUC the cosine with 256 numbers differs from EASE by {leads(LARGE, EASE, 'auc')}.",
+    "on worlds": lambda: differences(
+        of_cosines(
+            "softmax − log BPR; softmax − softmax of 10; softmax − softmax of 100; SL@20 − softmax; "
+            "BSL of 100 − softmax; softmax in the batch, log q − softmax; adaptive BPR − log BPR"
+        )
+        | {"softmax − EASE": (BEST, EASE), "SL@20 − ALS, 64": (cosine("SL@20"), ("", "64", "implicit ALS"))},
+        {"NDCG": (WORLDS, "ndcg"), "AUC": (WORLDS, "auc"), "NDCG, fresh worlds": (FRESH, "ndcg")},
     ),
     "on softly": lambda: (
         "Ten negatives softly differ from one (log BPR) by "
@@ -290,7 +297,9 @@ BLOCKS = {
         f"{lead(WORLDS, LOG_Q, cosine('softmax of 10'))}, and without that by "
         f"{lead(WORLDS, BATCH, cosine('softmax of 10'))}."
     ),
-    "on all items": lambda: f"It differs from log BPR ({{doc}}`table <study>`) by {leads(BEST, cosine('log BPR'))}.",
+    "on all items": lambda: (
+        f"In NDCG it differs from log BPR ({{doc}}`table <study>`) by {leads(BEST, cosine('log BPR'))}."
+    ),
     "on size": lambda: (
         f"With the softmax over all items, this score compared with a dot product of vectors: {leads(BEST, DOT)}. "
         f"256 numbers compared with 64: {leads(LARGE, BEST)}."
@@ -300,7 +309,7 @@ BLOCKS = {
         f"Ten instead of a hundred: {leads(cosine('softmax of 10'), cosine('softmax of 100'))}."
     ),
     "on one negative": lambda: (
-        "Compared with ten drawn negatives ({doc}`table <study>`): "
+        "Compared with the softmax of ten drawn negatives ({doc}`table <study>`): "
         f"{leads(cosine('log BPR'), cosine('softmax of 10'))}."
     ),
     "on EASE": lambda: f"Compared with the softmax and 256 numbers ({{doc}}`table <study>`): {leads(EASE, LARGE)}.",
