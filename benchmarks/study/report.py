@@ -203,7 +203,7 @@ ADAPTIVE = ("log BPR", "BPR", "hinge", "DNS of 3", "adaptive BPR", "adaptive hin
 SOFTLY = ("log BPR", "adaptive hinge", "DNS of 3", "BCE of 10", "softmax of 10", "softmax of 100", "softmax")
 SOFTLY = {loss: cosine(loss) for loss in (*SOFTLY, *BATCHES)} | {"EASE": EASE}
 PAIRED = "adaptive BPR − BPR; adaptive hinge − hinge; WARP − hinge; DNS of 3 − log BPR"
-HISTORY = ("history", "256", "softmax")
+HISTORY = ("history", "64", "softmax")
 NEGATIVES = {
     "uniform": "hinge",
     "first violation of 10": "hinge, first violation of 10",
@@ -243,13 +243,13 @@ BLOCKS = {
     ),
     "losses": lambda: side_by_side(ALL, PEOPLE),
     "worlds": lambda: side_by_side(ALL | REFERENCES | {"truth": ("", "", "truth")}, (WORLDS,)),
-    "references": lambda: side_by_side(REFERENCES | SIZES | {"history, 256, softmax": HISTORY}, EVERY, ("ndcg",)),
+    "references": lambda: side_by_side(REFERENCES | SIZES | {"history, 64, softmax": HISTORY}, EVERY, ("ndcg",)),
     "published": published,
     "credit": lambda: "\n".join(
         [
             "| data | loss | true − none | shuffled − none | true − shuffled | weight, true / shuffled |",
             "|---|---|---|---|---|---|",
-            *filter(None, map(credit, (WORLDS, FRESH, "MovieLens 100K", "Last.fm 2K"))),
+            *filter(None, map(credit, (WORLDS, FRESH, "MovieLens 100K"))),
         ]
     ),
     "on scores": lambda: (
@@ -271,7 +271,8 @@ BLOCKS = {
             "cosine, 256 − EASE": (LARGE, EASE),
             "cosine, 256 − ALS, 256": (LARGE, ALS),
             "cosine, 64 − EASE": (BEST, EASE),
-            "history, 256 − EASE": (HISTORY, EASE),
+            "history, 64 − EASE": (HISTORY, EASE),
+            "history, 64 − cosine, 64": (HISTORY, BEST),
         },
         ndcg(EVERY[:-1]),
     ),
