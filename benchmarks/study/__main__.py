@@ -45,7 +45,8 @@ QUESTIONS = {
     # Is a loss of this package ahead on every data set?
     "head": rows((*THREE, "generated films"), ("cosine",), ("64",), ("softmax",))
     + rows((*THREE, "Electronic", "Gowalla"), ("cosine",), ("256",), ("softmax",))
-    + rows(THREE, ("cosine",), ("64", "256"), ("SL@20",))
+    + rows(THREE, ("cosine",), ("64",), ("SL@20",))
+    + rows((THREE[0], THREE[2]), ("cosine",), ("256",), ("SL@20",))
     + rows(THREE, ("",), ("256",), ("implicit ALS",)),
     # Does partial credit for genres or tags help, and more than credit for those of another item? Last, because it
     # begins where the losses without credit ended.

@@ -139,7 +139,7 @@ def bsl(batch: Batch) -> Tensor:
 
 
 def ccl(batch: Batch) -> Tensor:
-    """Cosine contrastive loss (SimpleX, arXiv 2109.12613): τ is its margin, and the weight that of its negatives."""
+    """Cosine contrastive loss (SimpleX, arXiv 2109.12613): τ is its margin, and its negatives have the weight."""
     near = (batch.negatives - 1).relu().where(batch.real, 0).sum(0) / batch.real.sum(0).clamp(min=1)
     return (batch.weight * near - batch.positive).mean()
 

@@ -258,8 +258,8 @@ BLOCKS = {
     ),
     "on losses": lambda: differences(
         of_cosines(
-            "softmax − log BPR; softmax − softmax of 10; softmax − softmax of 100; SL@20 − softmax; "
-            "PSL of 100 − softmax of 100"
+            "softmax − log BPR; softmax − DNS of 3; softmax − softmax of 10; softmax − softmax of 100; "
+            "SL@20 − softmax; PSL of 100 − softmax of 100"
         ),
         ndcg(PEOPLE),
     ),
