@@ -276,7 +276,10 @@ BLOCKS = {
         },
         ndcg(EVERY[:-1]),
     ),
-    "on AUC": lambda: f"In AUC the cosine with 256 numbers differs from EASE by {leads(LARGE, EASE, 'auc')}.",
+    "on AUC": lambda: (
+        f"In AUC the cosine with 256 numbers differs from EASE by {leads(LARGE, EASE, 'auc')}.\n"
+        f"There the history differs from it by {lead('citeulike-a', HISTORY, EASE, 'auc')}."
+    ),
     "on worlds": lambda: differences(
         of_cosines(
             "softmax − log BPR; softmax − softmax of 10; softmax − softmax of 100; SL@20 − softmax; "
