@@ -278,7 +278,8 @@ BLOCKS = {
     ),
     "on AUC": lambda: (
         f"In AUC the cosine with 256 numbers differs from EASE by {leads(LARGE, EASE, 'auc')}.\n"
-        f"There the history differs from it by {lead('citeulike-a', HISTORY, EASE, 'auc')}."
+        f"From ALS with as many numbers it differs by {leads(LARGE, ALS, 'auc')}.\n"
+        f"The history differs from EASE by {lead('citeulike-a', HISTORY, EASE, 'auc')}."
     ),
     "on worlds": lambda: differences(
         of_cosines(
