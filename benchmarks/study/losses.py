@@ -140,8 +140,12 @@ def bsl(batch: Batch) -> Tensor:
 
 def ccl(batch: Batch) -> Tensor:
     """Cosine contrastive loss (SimpleX, arXiv 2109.12613): τ is its margin, and its negatives have the weight."""
-    near = (batch.negatives - 1).relu().where(batch.real, 0).sum(0) / batch.real.sum(0).clamp(min=1)
-    return (batch.weight * near - batch.positive).mean()
+
+    def term(positive: Tensor, negatives: Tensor, d: Tensor | float) -> Tensor:
+        near = (negatives - 1).relu().sum(0) / (negatives > -torch.inf).sum(0)
+        return batch.weight * near - positive
+
+    return pairloss.pair_loss(term, batch.positive, batch.negatives, negative_mask=batch.real)
 
 
 LOSSES: dict[str, tuple[Callable[[Batch], Tensor], int]] = {  # and the negatives drawn for each choice
