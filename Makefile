@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN = .venv/bin
 PYTHONS = 3.11 3.12 3.13 3.14
 
-.PHONY: help book test test-all coverage gpu digits dist rehearse test-oldest mutants notebooks stills lint bench claims study stacks constraints repository stale clean
+.PHONY: help book test test-all coverage gpu digits dist rehearse test-oldest mutants notebooks stills lint bench study stacks constraints repository stale clean
 
 help: ## List the tasks
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="	" read -r task does; do printf '  make %-12s%s\n' "$$task" "$$does"; done
@@ -72,9 +72,6 @@ lint: .venv/ready ## Check format, style, types and workflows
 bench: .venv/ready ## Time the losses beside their published forms and the floor, training steps and lists (ten minutes)
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/pairs.py
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/lists.py
-
-claims: .venv/ready ## Judge what the chapters say of one loss beside another, each tuned, on fresh worlds (half an hour)
-	$(BIN)/python benchmarks/claims.py
 
 study: export OMP_NUM_THREADS = 1
 study: export OPENBLAS_NUM_THREADS = 1

@@ -31,8 +31,8 @@ def cells(chapter: str) -> list[dict[str, Any]]:
     return [cell for cell in found if cell["cell_type"] == "code" and "remove-cell" not in cell["tags"]]
 
 
-def definitions(chapter: str, until: str, data: str | None = None) -> dict[str, Any]:
-    """What the cells of a chapter define, up to a line that starts with ``until``, on the data of that expression."""
+def definitions(chapter: str, until: str) -> dict[str, Any]:
+    """What the cells of a chapter define, up to a line that starts with ``until``."""
     import matplotlib.pyplot as plt
 
     plt.switch_backend("agg")
@@ -40,7 +40,7 @@ def definitions(chapter: str, until: str, data: str | None = None) -> dict[str, 
     for cell in cells(chapter):
         source, experiment, _ = f"\n{cell['source']}".partition(f"\n{until}")
         with contextlib.redirect_stdout(io.StringIO()):
-            exec(source.replace("pairloss.datasets.generate()", data or "pairloss.datasets.generate()"), names)
+            exec(source, names)
         plt.close("all")
         if experiment:
             return names

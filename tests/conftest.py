@@ -18,7 +18,7 @@ collect_ignore = ["on_a_fake_device.py"]
 OF_THE_PACKAGE = not (find_spec("jupytext") and (ROOT / "book").exists())
 if OF_THE_PACKAGE:
     collect_ignore += ["browser.py", "pictures.py"]
-    others = "book claims colab figures links pages rehearse_gpu speed stacks study training"
+    others = "book colab figures links pages rehearse_gpu speed stacks study training"
     others += " train_ddp train_torchrec two_tower"
     collect_ignore += [f"test_{name}.py" for name in others.split()]
 

@@ -5,6 +5,7 @@ import sys
 
 from tables import Row, fill
 
+from .chapters import FORMS, KINDS, LISTS
 from .data import FRESH, WORLDS
 from .losses import CREDIT, LOSSES, RULES
 from .protocol import work
@@ -51,6 +52,9 @@ QUESTIONS = {
     # Does partial credit for genres or tags help, and more than credit for those of another item? Last, because it
     # begins where the losses without credit ended.
     "credit": rows((WORLDS, "MovieLens 100K"), ("cosine",), ("64",), tuple(CREDIT)),
+    # What do the chapters say of losses over lists and of five forms of BPR, in worlds of their own?
+    "lists": rows(("lists for NDCG", "lists for AUC"), ("",), ("",), LISTS),
+    "forms": rows(tuple(KINDS), ("",), ("",), FORMS),
     # Do the two claims that weigh most come out again, tuned and judged on worlds of which no other row has seen one?
     "fresh": rows((FRESH,), ("cosine",), ("64",), ("log BPR", "softmax", "softmax of 10", *CREDIT_OF_TEN)),
 }

@@ -11,12 +11,15 @@ from torch import Tensor
 import pairloss
 from pairloss import Interactions
 
+from .chapters import TUNED_FOR
+
 DEVICE = os.environ.get("DEVICE", "cpu")  # where the models learn
 WORLDS, FRESH = "made worlds", "fresh worlds"  # each split is of another one
-SEEDS = {WORLDS: 1000, FRESH: 2000}
+SEEDS = {WORLDS: 1000, FRESH: 2000} | dict.fromkeys(TUNED_FOR, 3000)
 PUBLIC = {"Health": "amazon2014-health", "Electronic": "amazon2014-electronic", "Gowalla": "gowalla"}
 SIZES = {  # users in a batch, how many splits tune, and how many judge
-    **dict.fromkeys(SEEDS, (64, 2, 8)),
+    **dict.fromkeys((WORLDS, FRESH), (64, 2, 8)),
+    **dict.fromkeys(TUNED_FOR, (0, 4, 10)),
     "generated films": (64, 2, 5),
     "MovieLens 100K": (64, 2, 5),
     "Health": (64, 2, 3),

@@ -88,9 +88,12 @@ def warp(batch: Batch) -> Tensor:
 def in_batch(batch: Batch, rule: str = "") -> Tensor:
     """Against the items of about 255 other choices: softly, softly without their popularity, or the hardest."""
     values, parts = [], -(-len(batch.rows) // 256)
-    for part in range(parts):  # each takes choices of all users
-        users, items = batch.rows[part::parts], batch.items[part::parts]
-        table, real = batch.scores[users][:, items], ~batch.known[users][:, items]
+    pieces = [(batch.rows[part::parts], batch.items[part::parts]) for part in range(parts)]  # each with all users
+    places = [(users.unsqueeze(1) * batch.scores.shape[1] + items).flatten() for users, items in pieces]
+    every = torch.cat(places)  # looked up at once, so that the gradient of all scores is made once
+    tables = (table.flatten().gather(0, every).split([*map(len, places)]) for table in (batch.scores, batch.known))
+    for (users, items), scores, known in zip(pieces, *tables, strict=True):
+        table, real = (each.view(len(users), -1) for each in (scores, ~known))
         words = {"reduction": "sum", "negative_mask": real}
         if rule == "hardest":
             values.append(pairloss.adaptive_hinge_loss(table.diagonal(), table, batch_first=True, **words))
