@@ -56,8 +56,11 @@ def cell(name: str, column: str, digits: int = 3) -> str:
     difference = values[0] - values[1]
     if data in SEEDS:
         return "{} [{}, {}]".format(*map(signed, interval(difference)))
-    count = f" ({(difference > 0).sum()} of {len(difference)})" if len(difference) > 1 else ""
-    return f"{signed(difference.mean().item())}{count}"
+    ahead = signed(difference.mean().item())
+    if len(difference) == 1:
+        return ahead
+    count = f"({(difference > 0).sum()} of {len(difference)})"
+    return f"{ahead} {count.replace(' ', chr(160))}"  # which keeps a count on one line
 
 
 def labelled(name: str) -> tuple[str, str]:
