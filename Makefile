@@ -69,7 +69,7 @@ lint: .venv/ready ## Check format, style, types and workflows
 	$(BIN)/mypy
 	$(BIN)/zizmor --offline --no-progress --quiet .github
 
-bench: .venv/ready ## Time the losses beside their published forms and the floor, training steps and lists (ten minutes)
+bench: .venv/ready ## Time the losses next to their published forms and the floor, training steps and lists (ten minutes)
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/pairs.py
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/lists.py
 
@@ -77,7 +77,7 @@ study: export OMP_NUM_THREADS = 1
 study: export OPENBLAS_NUM_THREADS = 1
 study: export MALLOC_MMAP_THRESHOLD_ = 8589934592 # glibc keeps the memory of large tables for the next step
 study: export MALLOC_TRIM_THRESHOLD_ = 8589934592
-study: ## Tune losses and other recommenders, judge them on made worlds and on people (hours; QUESTION=losses for one)
+study: ## Tune losses and other recommenders, judge them on made worlds, on people and in two chapters (hours; QUESTION=losses)
 	$(PYTHON) -m venv .venv-study
 	.venv-study/bin/python -m pip install --quiet --constraint constraints.txt --editable ".[book,study]"
 	cd benchmarks && ../.venv-study/bin/python -m study $(QUESTION) && ../.venv-study/bin/python -m study.report

@@ -68,17 +68,11 @@ def write(name: str, rows: Sequence[Row]) -> None:
     new.replace(path)
 
 
-def words(values: Iterable[Any], digits: int | None = None) -> str:
-    return " ".join(f"{value}" if digits is None else f"{value:.{digits}f}" for value in values)
-
-
 def numbers(cell: str) -> list[float]:
     return [float(word) for word in cell.split()]
 
 
-def fill(
-    name: str, jobs: Iterable[Row], work: Callable[[Row], Row], processes: int | None = None, only: Iterable[Row] = ()
-) -> list[Row]:
+def fill(name: str, jobs: Iterable[Row], work: Callable[[Row], Row], only: Iterable[Row] = ()) -> list[Row]:
     """Run the jobs that the table lacks, or ``only`` some of them, each on one thread, and give all rows in order."""
     from tqdm import tqdm
 
@@ -89,7 +83,7 @@ def fill(
     missing = [jobs[job] for job in dict.fromkeys(wanted) if job not in done]
     if missing:
         context = multiprocessing.get_context("spawn")
-        with context.Pool(processes or os.cpu_count(), torch.set_num_threads, (1,)) as pool:
+        with context.Pool(os.cpu_count(), torch.set_num_threads, (1,)) as pool:
             for row in tqdm(pool.imap_unordered(work, missing), name, total=len(missing)):
                 done[tuple(row[key] for key in keys)] = row
                 write(name, [done[job] for job in jobs if job in done])

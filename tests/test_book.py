@@ -15,6 +15,7 @@ import nbformat
 import PIL.Image
 import pytest
 import yaml
+from study.report import ASKED
 
 from book import repository
 from pairloss.figures import Figure
@@ -425,9 +426,8 @@ ARITHMETIC = {
 def test_numbers_in_prose_stand_in_outputs(source):
     """Each number with a point, a comma or a percent sign: printed, asserted, drawn or in a table of the study."""
     text, cells = source.read_text(), notebook(source).cells
-    asked = r"<!-- study: .+? -->(?:\n\n(?:.+\n)*|.+?<!-- -->)"  # what the study wrote there
-    studied = (re.sub("<!--.+?-->", "", one) for one in re.findall(asked, text))
-    text = re.sub(asked, "", text)
+    studied = (re.sub("<!--.+?-->", "", one[0]) for one in ASKED.finditer(text))  # what the study wrote there
+    text = ASKED.sub("", text)
     shown = [*studied, *(cell.source for cell in cells if cell.cell_type == "code")]
     shown += [o.get("text", "") for cell in cells if cell.cell_type == "code" for o in cell.outputs]
     values = {float(one.replace(",", "")) for one in re.findall(NUMBER + r"|\.\d+", " ".join(shown).replace("_", ","))}

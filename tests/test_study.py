@@ -5,9 +5,9 @@ import math
 import pytest
 import tables
 import torch
-from study import data, models, protocol
+from study import chapters, data, models, protocol, report
 from study.__main__ import QUESTIONS
-from study.losses import LOSSES, RULES, Batch
+from study.losses import LOSSES, RULES, Batch, in_batch
 from torch.testing import assert_close
 
 from pairloss import Interactions, metrics
@@ -134,6 +134,30 @@ def test_the_hinge_meets_the_negative_that_each_rule_takes():
         assert loss(batch).item() == pytest.approx(found[name]), name
 
 
+@pytest.mark.parametrize("rule", ["", "log q", "hardest"])
+def test_in_a_batch_of_600_choices_each_meets_those_of_its_third(rule):
+    batch = a_batch()
+    generator = torch.Generator().manual_seed(6)
+    scores = torch.randn(60, 40, generator=generator, dtype=torch.float64)
+    rows, items = torch.arange(60).repeat_interleave(10), torch.randint(40, (600,), generator=generator)
+    known = torch.zeros(60, 40, dtype=torch.bool)
+    known[rows, items] = True
+    log_q = torch.rand(40, generator=generator, dtype=torch.float64).log()
+    batch = batch._replace(scores=scores, known=known, rows=rows, items=items, log_q=log_q)
+    total = 0.0
+    for place, (row, item) in enumerate(zip(rows.tolist(), items.tolist(), strict=True)):
+        others = items[place % 3 :: 3].tolist()  # 200 of them
+        negatives = [(scores[row, j].item(), log_q[j].item()) for j in others if not known[row, j]]
+        p = scores[row, item].item()
+        if rule == "hardest":
+            lack = max(0, 1 - p + max(n for n, _ in negatives))
+            total += lack + lack**2
+        else:
+            shifts = [n - q - math.log(199) if rule else n for n, q in negatives]
+            total += math.log(math.exp(p) + sum(map(math.exp, shifts))) - p
+    assert in_batch(batch, rule).item() == pytest.approx(total / 600)
+
+
 @pytest.mark.parametrize("name", LOSSES)
 def test_every_loss_puts_choices_above_the_other_items(name):
     train = some_choices(share=0.2)
@@ -200,6 +224,17 @@ def test_the_search_ends_inside_and_tries_nothing_twice():
 
 
 TABLE = tables.read("study")
+MEASURES = [name for name in TABLE[0] if name == "epochs" or "ndcg" in name or "recall" in name or "auc" in name]
+
+
+def test_credit_begins_where_the_loss_without_it_ended(monkeypatch):
+    row = {"data": FILMS, "scores": "cosine", "dimension": "64", "loss": "hinge, true genres", "tuned on": "100"}
+    plain = row | {"loss": "hinge", "setting": "0.02 3"}
+    monkeypatch.setattr(protocol, "read", lambda name: [plain | {"data": "Health"}, plain])
+    assert protocol.start_of(row) == (0.02, 3, 0.5)
+    monkeypatch.setattr(protocol, "read", lambda name: [])
+    with pytest.raises(ValueError, match=f"no row for .*{FILMS}.*'hinge'"):  # StopIteration would end the study
+        protocol.start_of(row)
 
 
 def test_each_row_answers_a_question():
@@ -211,7 +246,11 @@ def test_each_row_answers_a_question():
     for row in TABLE:
         trials = row["tried"].split("; ")
         assert len(trials) == (protocol.trials_of(row) if protocol.start_of(row) else 1) or row["inside"] == "True"
-        assert all(len(row[name].split()) == data.SIZES[row["data"]][2] for name in ("epochs", "auc"))
+        expected = data.SIZES[row["data"]][2]
+        missing = {"epochs", "recall"} if row["data"] in chapters.TUNED_FOR else set()
+        missing |= {"ndcg"} if row["data"] in chapters.KINDS else set()
+        for name in ("epochs", "ndcg", "recall", "auc"):
+            assert len(row[name].split()) == (0 if name in missing else expected)
 
 
 @pytest.mark.parametrize(
@@ -230,5 +269,47 @@ def test_a_row_run_again_is_the_stored_one(of, loss):
     setting, tuning = tuple(map(float, row["setting"].split())), data.SIZES[of][1]
     tuned = [protocol.validated(row, setting, seed) for seed in range(100, 100 + tuning)]
     assert f"{sum(tuned) / tuning:.4f}" == row["validates"]
-    for name, value in protocol.judged(row, setting, 0).items():
-        assert f"{value:.4g}" == row[name].split()[0]
+    again = {name: f"{value:.4g}" for name, value in protocol.judged(row, setting, 0).items()}
+    assert again == {name: row[name].split()[0] for name in MEASURES if row[name]}
+
+
+def test_a_page_gets_means_and_differences(monkeypatch):
+    def row(ndcg, auc, inside="True"):
+        return {"setting": "1", "inside": inside, "ndcg": ndcg, "auc": auc}
+
+    worlds, people = "made worlds", "Health"
+    found = {
+        (worlds, "A"): row(".2 .4", ".5 .5"), (worlds, "B"): row(".1 .1", ".9 .9", "False"),
+        (people, "A"): row(".1 .2 .3", ""), (people, "B"): row(".2 .1 .1", ".4 .4 .4"),
+        (people, "C"): row(".3", ""),
+    }  # fmt: skip
+    monkeypatch.setattr(report, "ROWS", found)
+    assert report.lines(["A", "second = B"], ["made worlds NDCG", "AUC = Health AUC"]).splitlines() == [
+        "|  | made worlds NDCG | AUC |", "| --- | --- | --- |",
+        "| A | **.300** |  |", "| second | .100\\* | **.400** |", "",
+    ]  # fmt: skip
+    half = 12.7062 * math.sqrt(0.02) / math.sqrt(2)  # of two differences, .1 and .3
+    expected = f"+0.200 [{0.2 - half:+.3f}, {0.2 + half:+.3f}]".replace("-", "−")
+    assert report.phrase("A − B", ["made worlds NDCG"]) == expected
+    assert report.phrase("A − B", ["Health NDCG"]) == "+0.067 (2\xa0of\xa03)"
+    assert report.phrase("C", ["made worlds NDCG", "Health NDCG"]) == "0.300 on Health"
+    for name, columns in (("D", ["Health NDCG"]), ("A", ["Health NDGC"]), ("A − D", ["Health NDCG"])):
+        for write in (report.phrase, lambda one, wanted: report.lines([one], wanted)):
+            with pytest.raises(ValueError, match="the study has nothing of"):
+                write(name, columns)
+    for name in ("A − C", "A − B − A"):  # as many splits, and two rows
+        with pytest.raises(ValueError, match=r"zip|unpack"):
+            report.phrase(name, ["Health NDCG"])
+
+
+def test_a_page_keeps_what_it_says_itself(tmp_path, monkeypatch):
+    row = {"setting": "1", "inside": "True", "ndcg": ".25"}
+    monkeypatch.setattr(report, "ROWS", {("Health", "A"): row})
+    page = tmp_path / "page.md"
+    page.write_text("<!-- study: A | Health NDCG -->\n\nOwn words.\nIt is <!-- study: A | Health NDCG -->9<!-- -->.\n")
+    table = "|  | Health NDCG |\n| --- | --- |\n| A | **.250** |\n\n"
+    own = "Own words.\nIt is <!-- study: A | Health NDCG -->0.250<!-- -->.\n"
+    expected = f"<!-- study: A | Health NDCG -->\n\n{table}{own}"
+    for _ in range(2):
+        assert report.update(page) == expected
+        page.write_text(expected)

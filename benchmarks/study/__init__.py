@@ -6,3 +6,7 @@
 python -m study                    every question
 python -m study losses references  two of them
 """
+
+import os
+
+DEVICE = os.environ.get("DEVICE", "cpu")  # where the models learn

@@ -1,7 +1,6 @@
 """Data of real people, and generated ones, split into choices to learn from, to validate with and to test by."""
 
 import functools
-import os
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -11,11 +10,11 @@ from torch import Tensor
 import pairloss
 from pairloss import Interactions
 
-from .chapters import TUNED_FOR
+from . import DEVICE
+from .chapters import SEED, TUNED_FOR
 
-DEVICE = os.environ.get("DEVICE", "cpu")  # where the models learn
 WORLDS, FRESH = "made worlds", "fresh worlds"  # each split is of another one
-SEEDS = {WORLDS: 1000, FRESH: 2000} | dict.fromkeys(TUNED_FOR, 3000)
+SEEDS = {WORLDS: 1000, FRESH: 2000} | dict.fromkeys(TUNED_FOR, SEED)
 PUBLIC = {"Health": "amazon2014-health", "Electronic": "amazon2014-electronic", "Gowalla": "gowalla"}
 SIZES = {  # users in a batch, how many splits tune, and how many judge
     **dict.fromkeys((WORLDS, FRESH), (64, 2, 8)),

@@ -1,4 +1,4 @@
-"""How a model is tuned, and how it is judged. Every model has the same number of trials."""
+"""How a model is tuned, and how it is judged. Every model of a question has as many trials at most."""
 
 import functools
 import itertools
@@ -13,7 +13,7 @@ from torch import Tensor
 from pairloss import Interactions, metrics
 
 from . import chapters
-from .data import DEVICE, SEEDS, SIZES, Split, joined, split
+from .data import DEVICE, SIZES, Split, joined, split
 from .losses import CREDIT
 from .models import STARTS, Scores, Setting, learn
 
@@ -110,28 +110,30 @@ def start_of(row: Row) -> Setting:
     if row["loss"] in CREDIT:
         wanted = {name: row[name] for name in ("data", "scores", "dimension", "tuned on")}
         wanted["loss"] = row["loss"].partition(", ")[0]
-        found = next(other for other in read("study") if wanted.items() <= other.items())
-        return (*map(float, found["setting"].split()), 0.5)
+        for plain in read("study"):
+            if wanted.items() <= plain.items():
+                return (*map(float, plain["setting"].split()), 0.5)
+        raise ValueError(f"the table has no row for {wanted}; expected one, at whose setting the search begins")
     return STARTS.get(row["loss"], STARTS.get(row["scores"], ()))
 
 
-kept = functools.lru_cache(maxsize=2)(split)
+kept = functools.cache(split)
 
 
 def validated(row: Row, setting: Setting, seed: int) -> float:
     """What a setting gives on a split or in a world that tunes."""
     if measure := chapters.TUNED_FOR.get(row["data"]):
-        return chapters.run(row["data"], row["loss"], setting, SEEDS[row["data"]] + seed)[measure]
+        return chapters.run(row, setting, seed)[measure]
     return fit(row, setting, kept(row["data"], seed), seed).quality
 
 
 def judged(row: Row, setting: Setting, seed: int) -> dict[str, float]:
     """What it gives on a split or in a world that judges, and after how many epochs."""
     if row["data"] in chapters.TUNED_FOR:
-        return {"epochs": 1} | chapters.run(row["data"], row["loss"], setting, SEEDS[row["data"]] + seed)
+        return chapters.run(row, setting, seed)
     data = split(row["data"], seed)
     best = fit(row, setting, data, seed)
-    found = {"epochs": best.epoch} | judge(best.scores, data)
+    found: dict[str, float] = {"epochs": best.epoch} | judge(best.scores, data)
     if data.k == 20:  # where test choices are published, also after learning from the choices that validate
         again = learn(row, setting, joined(data.train, data.valid), seed, SIZES[row["data"]][0])
         of_all = judge(next(itertools.islice(again, best.epoch - 1, None)), data)
@@ -153,7 +155,7 @@ def work(row: Row) -> Row:
 
     tried = search(quality, start_of(row), trials_of(row))
     own, best, _ = max(tried, key=lambda one: one[1])
-    found = [judged(row, own, seed) for seed in range(judging)]
+    results = [judged(row, own, seed) for seed in range(judging)]
     names = ("epochs", "ndcg", "recall", "auc", "ndcg-of-all", "recall-of-all", "auc-of-all")
     return row | {
         "setting": " ".join(f"{part:g}" for part in own),
@@ -161,5 +163,5 @@ def work(row: Row) -> Row:
         "inside": f"{min(step for *_, step in tried) < 4}",
         "tried": "; ".join(" ".join(f"{part:g}" for part in (*one, round(value, 4))) for one, value, _ in tried),
         "device": DEVICE,
-        **{name: " ".join(f"{each[name]:.4g}" for each in found if name in each) for name in names},
+        **{name: " ".join(f"{each[name]:.4g}" for each in results if name in each) for name in names},
     }

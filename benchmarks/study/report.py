@@ -4,8 +4,8 @@ A comment names rows and columns. A row is a model of the table or the differenc
 
 <!-- study: hinge; hardest of 10 = adaptive hinge; hinge − log BPR | NDCG = made worlds NDCG; Health AUC -->
 
-Below an empty line a table follows. In a sentence, what the table would say stands between two comments. Without
-columns it is the NDCG of every data set of people that has both rows.
+Below an empty line a table follows. In a sentence, what the table would say stands between two comments. The columns
+of all data sets of people need no names: NDCG alone, or AUC, and NDCG where none are given.
 
 softmax − EASE: <!-- study: softmax − EASE -->+0.004 (4 of 5) on MovieLens 100K<!-- -->
 
@@ -14,6 +14,7 @@ python -m study.report
 
 import re
 from pathlib import Path
+from statistics import fmean
 
 import torch
 from tables import Row, interval, numbers, read
@@ -21,7 +22,8 @@ from tables import Row, interval, numbers, read
 from .data import SEEDS, SIZES
 
 BOOK = Path(__file__).parents[2] / "book"
-ASKED = re.compile(r"(<!-- study: (.+?)(?: \| (.+?))? -->)(?:(\n\n)(?:.+\n)*|[^<\n]*(<!-- -->))")
+WORD = r"((?:(?!-->).)+?)"
+ASKED = re.compile(rf"(<!-- study: {WORD}(?: \| {WORD})? -->)(?:(\n\n)(?:(?:\|.+\n)+\n?)?|[^<\n]*(<!-- -->))")
 PAGES = tuple(sorted(BOOK.rglob("*.md")))
 PEOPLE = tuple(name for name in SIZES if name not in (*SEEDS, "generated films"))
 
@@ -47,20 +49,25 @@ def signed(value: float) -> str:
 def cell(name: str, column: str, digits: int = 3) -> str:
     """The mean of a row, or how far one is ahead of another: on worlds with a t-interval, on splits with a count."""
     data, measure = column.rsplit(" ", 1)
-    texts = [ROWS.get((data, one), {}).get(measure.lower()) for one in name.split(" − ")]
-    if not all(texts):
+    values = [numbers(ROWS.get((data, one), {}).get(measure.lower(), "")) for one in name.split(" − ")]
+    if not all(values):
         return ""
-    values = [torch.tensor(numbers(text or ""), dtype=torch.float64) for text in texts]
     if len(values) == 1:
-        return f"{values[0].mean():.{digits}f}"
-    difference = values[0] - values[1]
+        return f"{fmean(values[0]):.{digits}f}"
+    differences = [one - other for one, other in zip(*values, strict=True)]
     if data in SEEDS:
-        return "{} [{}, {}]".format(*map(signed, interval(difference)))
-    ahead = signed(difference.mean().item())
-    if len(difference) == 1:
+        return "{} [{}, {}]".format(*map(signed, interval(torch.tensor(differences, dtype=torch.float64))))
+    ahead = signed(fmean(differences))
+    if len(differences) == 1:
         return ahead
-    count = f"({(difference > 0).sum()} of {len(difference)})"
+    count = f"({sum(one > 0 for one in differences)} of {len(differences)})"
     return f"{ahead} {count.replace(' ', chr(160))}"  # which keeps a count on one line
+
+
+def edge(name: str, column: str) -> bool:
+    """Whether the best setting of a model that the cell needs lies at the edge of what was tried."""
+    rows = [ROWS[column.rsplit(" ", 1)[0], one] for one in name.split(" − ")]
+    return any(row.get("setting") and row["inside"] == "False" for row in rows)
 
 
 def labelled(name: str) -> tuple[str, str]:
@@ -69,36 +76,35 @@ def labelled(name: str) -> tuple[str, str]:
 
 
 def lines(names: list[str], columns: list[str]) -> str:
-    """A row for each name. The best value of each column is bold.
-
-    A star marks a row that needs a model whose best setting lies at the edge of what was tried.
-    """
-    heads, columns = zip(*(labelled(column) for column in columns), strict=True)
+    """A row for each name. The best value of each column is bold, and a star marks a cell at the edge."""
+    heads, columns = zip(*map(labelled, columns), strict=True)
+    labels, names = zip(*map(labelled, names), strict=True)
     digits = 4 if any("recall" in column for column in columns) else 3
-    table = [["", *heads], ["---"] * (len(columns) + 1)]
-    for name in names:
-        label, model = labelled(name)
-        found = {column: cell(model, column, digits).removeprefix("0") for column in columns}
-        data = {column.rsplit(" ", 1)[0] for column, text in found.items() if text}
-        if not data:
-            raise ValueError(f"{model} has no row in the study; expected one for {' or '.join(columns)}")
-        models = [ROWS[one, part] for one in data for part in model.split(" − ")]
-        edge = any(row.get("setting") and row["inside"] == "False" for row in models)
-        table.append([label + "\\*" * edge, *found.values()])
-    for place in range(1, len(table[0])):
-        best = max(row[place] for row in table[2:] if row[0] != "truth")
-        for row in table[2:]:
-            if row[place] == best and best.startswith("."):
-                row[place] = f"**{best}**"
-    return "".join(f"| {' | '.join(row)} |\n" for row in table)
+    table = [list(labels)]
+    for column in columns:
+        cells = [cell(name, column, digits).removeprefix("0") for name in names]
+        best = max(text for text, name in zip(cells, names, strict=True) if name != "truth")
+        if column.endswith(" weight"):
+            best = ""
+        marked = [f"**{text}**" if text == best and best.startswith(".") else text for text in cells]
+        stars = ["\\*" if text and edge(name, column) else "" for text, name in zip(cells, names, strict=True)]
+        table.append([text + star for text, star in zip(marked, stars, strict=True)])
+    empty = {label for label, *cells in zip(*table, strict=True) if not any(cells)}
+    empty |= {head for head, cells in zip(heads, table[1:], strict=True) if not any(cells)}
+    if empty:
+        raise ValueError(f"the study has nothing of {', '.join(empty)}; expected the names of rows and columns")
+    every = [("", *heads), ("---",) * len(table), *zip(*table, strict=True)]
+    return "".join(f"| {' | '.join(row)} |\n" for row in every) + "\n"
 
 
 def phrase(name: str, columns: list[str]) -> str:
     """The cells of one row in words."""
-    each = {column.rsplit(" ", 1)[0]: text for column in columns if (text := cell(name, column))}
+    each = [(text, column.rsplit(" ", 1)[0]) for column in columns if (text := cell(name, column))]
+    if not each:
+        raise ValueError(f"the study has nothing of {name} in {', '.join(columns)}")
     if len(columns) == 1:
-        return each.popitem()[1]
-    *first, last = (f"{text} on {data}" for data, text in each.items())
+        return each[0][0]
+    *first, last = (f"{text} on {data}" for text, data in each)
     return f"{', '.join(first)} and {last}" if first else last
 
 
