@@ -269,7 +269,7 @@ def test_a_row_run_again_is_the_stored_one(of, loss):
     setting, tuning = tuple(map(float, row["setting"].split())), data.SIZES[of][1]
     tuned = [protocol.validated(row, setting, seed) for seed in range(100, 100 + tuning)]
     assert f"{sum(tuned) / tuning:.4f}" == row["validates"]
-    again = {name: f"{value:.4g}" for name, value in protocol.judged(row, setting, 0).items()}
+    again = {name: f"{value:.4g}" for name, value in protocol.outcome(row, setting, 0).items()}
     assert again == {name: row[name].split()[0] for name in MEASURES if row[name]}
 
 

@@ -127,7 +127,7 @@ def validated(row: Row, setting: Setting, seed: int) -> float:
     return fit(row, setting, kept(row["data"], seed), seed).quality
 
 
-def judged(row: Row, setting: Setting, seed: int) -> dict[str, float]:
+def outcome(row: Row, setting: Setting, seed: int) -> dict[str, float]:
     """What it gives on a split or in a world that judges, and after how many epochs."""
     if row["data"] in chapters.TUNED_FOR:
         return chapters.run(row, setting, seed)
@@ -155,7 +155,7 @@ def work(row: Row) -> Row:
 
     tried = search(quality, start_of(row), trials_of(row))
     own, best, _ = max(tried, key=lambda one: one[1])
-    results = [judged(row, own, seed) for seed in range(judging)]
+    results = [outcome(row, own, seed) for seed in range(judging)]
     names = ("epochs", "ndcg", "recall", "auc", "ndcg-of-all", "recall-of-all", "auc-of-all")
     return row | {
         "setting": " ".join(f"{part:g}" for part in own),

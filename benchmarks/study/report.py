@@ -28,7 +28,7 @@ PAGES = tuple(sorted(BOOK.rglob("*.md")))
 PEOPLE = tuple(name for name in SIZES if name not in (*SEEDS, "generated films"))
 
 
-def models() -> dict[tuple[str, str], Row]:
+def rows_by_name() -> dict[tuple[str, str], Row]:
     """The rows by data and name. A loss on the cosine with 64 numbers needs no other words."""
     found = {(row["data"], f"{row['loss']}, published"): row for row in read("published")}
     for row in read("study"):
@@ -39,7 +39,7 @@ def models() -> dict[tuple[str, str], Row]:
     return found
 
 
-ROWS = models()
+ROWS = rows_by_name()
 
 
 def signed(value: float) -> str:
