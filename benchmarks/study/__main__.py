@@ -52,7 +52,7 @@ QUESTIONS = {
     + rows(THREE, ("",), ("256",), ("implicit ALS",)),
     # Does partial credit for genres or tags help, and more than credit for those of another item? The search begins
     # where that of the loss without credit ended, so this question comes after the losses.
-    "credit": rows((WORLDS, "MovieLens 100K"), ("cosine",), ("64",), tuple(CREDIT)),
+    "credit": rows((WORLDS, "MovieLens 100K", "Last.fm 2K"), ("cosine",), ("64",), tuple(CREDIT)),
     # What do the chapters say of losses over lists and of five forms of BPR, in worlds of their own?
     "lists": rows(("lists for NDCG", "lists for AUC"), ("",), ("",), LISTS),
     "forms": rows(tuple(KINDS), ("",), ("",), FORMS),
