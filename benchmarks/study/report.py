@@ -2,7 +2,7 @@
 
 A comment names rows and columns. A row is a model of the table or the difference of two. Each may have a label:
 
-<!-- study: hinge; hardest of 10 = adaptive hinge; hinge − log BPR | NDCG = made worlds NDCG; Health AUC -->
+<!-- study: hinge / hardest of 10 = adaptive hinge / hinge − log BPR | NDCG = made worlds NDCG / Health AUC -->
 
 Below an empty line a table follows. In a sentence, what the table would say stands between two comments. The columns
 of all data sets of people need no names: NDCG alone, or AUC, and NDCG where none are given.
@@ -114,8 +114,8 @@ def update(page: Path) -> str:
     def made(match: re.Match[str]) -> str:
         comment, names, columns, below, end = match.groups()
         columns = columns or "NDCG"
-        wanted = columns.split("; ") if " " in columns else [f"{data} {columns}" for data in PEOPLE]
-        return comment + (below + lines(names.split("; "), wanted) if below else phrase(names, wanted) + end)
+        wanted = columns.split(" / ") if " " in columns else [f"{data} {columns}" for data in PEOPLE]
+        return comment + (below + lines(names.split(" / "), wanted) if below else phrase(names, wanted) + end)
 
     return ASKED.sub(made, page.read_text())
 
