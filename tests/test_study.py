@@ -1,6 +1,7 @@
 """The study: its splits, losses, models, tuning and measures are what they say, and its table comes out again."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import tables
@@ -97,7 +98,9 @@ def plain_ccl(p, negatives, t):  # the paper's, with the temperature as its marg
 
 
 @pytest.mark.parametrize("temperature", [1.0, 0.25])
-@pytest.mark.parametrize("name", ["softmax", "SL@20", "softmax of 10", "PSL of 100", "BSL of 100", "CCL of 100"])
+@pytest.mark.parametrize(
+    "name", ["softmax", "softmax by root", "SL@20", "softmax of 10", "PSL of 100", "BSL of 100", "CCL of 100"]
+)
 def test_losses_over_many_negatives_are_their_formulas(name, temperature):
     batch = a_batch(temperature)
     cosine = (batch.scores * temperature).tolist()
@@ -109,6 +112,8 @@ def test_losses_over_many_negatives_are_their_formulas(name, temperature):
         weight = 1.0
         if name == "SL@20":  # here with the third best score
             weight = 1 / (1 + math.exp(sorted(cosine[row])[-3] - cosine[row][item]))
+        if name == "softmax by root":
+            weight = batch.rows.tolist().count(row) ** -0.5
         negatives = all_negatives if LOSSES[name][1] == 0 else drawn
         total += weight * plain(cosine[row][item], negatives, temperature)
         weights += weight
@@ -167,14 +172,38 @@ def test_every_loss_puts_choices_above_the_other_items(name):
     assert metrics.auc(found, train).item() > 0.85
 
 
-def test_a_user_with_a_history_is_the_sum_of_its_vectors():
-    train = some_choices(share=0.2)
-    row = {"data": FILMS, "scores": "history", "dimension": "16", "loss": "softmax"}
-    for _, model in zip(range(25), models.learn(row, (0.02, 6), train, 0, 8), strict=False):
-        found = model
-    chosen = train.matrix.to_dense().double()
-    assert_close(found.users.double(), chosen @ found.items.double(), rtol=0, atol=1e-5)
-    assert metrics.auc(found, train).item() > 0.85
+@pytest.mark.filterwarnings("ignore:Sparse CSR tensor support:UserWarning")
+@pytest.mark.parametrize("weight", [0.0, 1.5])
+def test_a_graph_sums_up_to_two_steps_of_shares(weight):
+    train = some_choices(6, 5)
+    tagged = torch.rand(5, 4, generator=torch.Generator().manual_seed(1)) < 0.6
+    users, items = torch.eye(11).split([6, 5])  # each with a number of its own
+    found = torch.cat(models.graph(replace(train, genres=tagged, genre_names=[*"abcd"]), weight)(users, items)).double()
+    chosen, tags = train.matrix.to_dense().tolist(), tagged.double().tolist()
+
+    def share(table, row, column):
+        ends = sum(table[row]) * sum(line[column] for line in table)
+        return table[row][column] / math.sqrt(ends) if ends else 0.0
+
+    of_tags = [[sum(share(tags, i, t) * share(tags, j, t) for t in range(4)) for j in range(5)] for i in range(5)]
+    own = torch.eye(11, dtype=torch.float64)
+    own[6:, 6:] += weight * torch.tensor(of_tags, dtype=torch.float64)
+    step = torch.zeros(11, 11, dtype=torch.float64)
+    for u in range(6):
+        for i in range(5):
+            step[u, 6 + i] = step[6 + i, u] = share(chosen, u, i)
+    assert_close(found, own + step @ own + step @ step @ own, rtol=0, atol=1e-6)
+
+
+@pytest.mark.filterwarnings("ignore:Sparse CSR tensor support:UserWarning")
+def test_vectors_in_a_graph_put_choices_above_the_other_items():
+    tagged = torch.rand(40, 4, generator=torch.Generator().manual_seed(1)) < 0.5
+    train = replace(some_choices(share=0.2), genres=tagged, genre_names=[*"abcd"])
+    for scores, setting in (("graph", (0.02, 6)), ("graph with tags", (0.02, 6, 0.5))):
+        row = {"data": FILMS, "scores": scores, "dimension": "16", "loss": "softmax"}
+        for _, model in zip(range(25), models.learn(row, setting, train, 0, 8), strict=False):
+            found = model
+        assert metrics.auc(found, train).item() > 0.85
 
 
 def test_scores_are_products_or_cosines():

@@ -24,7 +24,7 @@ SIZES = {  # users in a batch, how many splits tune, and how many judge
     "Health": (64, 2, 3),
     "Last.fm 2K": (256, 1, 3),
     "Electronic": (256, 1, 3),
-    "citeulike-a": (256, 1, 3),
+    "citeulike-a": (512, 1, 3),
     "Gowalla": (512, 1, 1),
 }
 
@@ -47,7 +47,7 @@ def load(name: str) -> tuple[Interactions, Interactions | None]:
         "generated films": pairloss.datasets.generate,
         "MovieLens 100K": pairloss.datasets.movielens_100k,
         "Last.fm 2K": pairloss.datasets.lastfm_2k,
-        "citeulike-a": pairloss.datasets.citeulike_a,
+        "citeulike-a": functools.partial(pairloss.datasets.citeulike_a, most_tags=20_000),
     }
     return readers[name](), None
 

@@ -107,9 +107,13 @@ def by(choose: Callable[..., Any], term: terms.PairTerm, squared: bool = False) 
     return many(partial(pairloss.pair_loss, term, choose=choose, squared=squared))
 
 
-def softmax(batch: Batch) -> Tensor:
-    """Against all items: log BPR against the logarithm of the sum of their exponentials."""
-    return pairloss.log_bpr_loss(batch.positive, batch.of_all)
+def softmax(batch: Batch, by_root: bool = False) -> Tensor:
+    """Against all items: log BPR against the logarithm of the sum of their exponentials.
+
+    By root, n choices of one user count as √n.
+    """
+    weights = batch.rows.bincount()[batch.rows].rsqrt() if by_root else None
+    return pairloss.log_bpr_loss(batch.positive, batch.of_all, weights=weights)
 
 
 def softmax_at(batch: Batch, k: int = 20, temperature: float = 1.0) -> Tensor:
@@ -169,6 +173,7 @@ LOSSES: dict[str, tuple[Callable[[Batch], Tensor], int]] = {  # and the negative
     "softmax in the batch": (in_batch, 0),
     "softmax in the batch, log q": (partial(in_batch, rule="log q"), 0),
     "softmax": (softmax, 0),
+    "softmax by root": (partial(softmax, by_root=True), 0),
     "SL@20": (softmax_at, 0),
 }
 RULES: dict[str, tuple[Callable[[Batch], Tensor], int]] = {  # for the negative of the hinge with its square

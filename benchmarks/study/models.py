@@ -20,10 +20,7 @@ Setting = tuple[float, ...]
 
 
 class Factors(torch.nn.Module):
-    """Scores s = uᵀi + b, or with a temperature τ the cosine, s = cos(u, i) / τ + b. Vectors start from N(0, 0.1²).
-
-    A user has a vector, or is the sum of the vectors of a history.
-    """
+    """Scores s = uᵀi + b, or with a temperature τ the cosine, s = cos(u, i) / τ + b. Vectors start from N(0, 0.1²)."""
 
     def __init__(self, size: tuple[int, int], dim: int, temperature: float | None, generator: torch.Generator):
         super().__init__()
@@ -33,17 +30,38 @@ class Factors(torch.nn.Module):
         self.temperature = temperature
 
     def forward(self, users: Tensor) -> Tensor:
-        return self.of(self.users[users])
+        return self.of(self.users[users], self.items)
 
-    def of(self, person: Tensor) -> Tensor:
-        item = self.items
+    def of(self, person: Tensor, item: Tensor) -> Tensor:
         if self.temperature:
             person, item = normalize(person) / self.temperature, normalize(item)
         return (person @ item.T).add_(self.bias)
 
-    def histories(self, rows: Tensor, items: Tensor, number: int) -> Tensor:
-        none = torch.zeros(number, self.items.shape[1], device=rows.device)
-        return none.index_add(0, rows, self.items.index_select(0, items))
+
+def both_ways(table: Tensor) -> tuple[Tensor, Tensor]:
+    """Edges [A, B] and [B, A], each divided by the roots of how many meet at its two ends."""
+    ends = table.to_sparse().coalesce().indices()
+    shares = torch.stack([end.bincount()[end] for end in ends]).prod(0).rsqrt()
+    edges = torch.sparse_coo_tensor(ends, shares, table.shape, check_invariants=False)
+    return edges.to_sparse_csr(), edges.t().to_sparse_csr()
+
+
+def graph(train: Interactions, weight: float = 0.0) -> Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]:
+    """From own vectors to sums of them, their neighbours' and theirs in turn (LightGCN, arXiv 2002.02126).
+
+    With a weight, an item has before that those of the items with which it shares tags.
+    """
+    to_users, to_items = both_ways(train.matrix)
+    tagged = both_ways(train.genres) if weight else ()
+
+    def vectors(users: Tensor, items: Tensor) -> tuple[Tensor, Tensor]:
+        if tagged:
+            items = items + weight * (tagged[0] @ (tagged[1] @ items))
+        near = to_users @ items, to_items @ users
+        far = to_users @ near[1], to_items @ near[0]
+        return users + near[0] + far[0], items + near[1] + far[1]
+
+    return vectors
 
 
 def factors(
@@ -51,13 +69,14 @@ def factors(
 ) -> Iterator[Scores]:
     """Vectors trained by the loss of that name.
 
-    The setting is the learning rate, then 1/τ or the weight decay, and for partial credit and CCL a weight.
+    The setting is the learning rate, then 1/τ or the weight decay, and for partial credit, CCL and tags a weight.
     """
     (loss, k), (lr, second, *weight) = (LOSSES | RULES | CREDIT)[name], setting
     device = train.users.device
     generator = torch.Generator(device).manual_seed(seed)
     temperature, decay = (None, second) if scoring == "dot" else (1 / second, 0.0)
     model = Factors((train.num_users, train.num_items), dim, temperature, generator)
+    vectors = graph(train, *weight) if scoring.startswith("graph") else lambda *own: own
     optimizer = torch.optim.Adam(model.parameters(), lr=lr, weight_decay=decay, fused=True)
     users, items = train.matrix.indices()  # in the order of the users
     counts = users.bincount(minlength=train.num_users)
@@ -68,11 +87,8 @@ def factors(
             rows = torch.arange(len(some), device=device).repeat_interleave(counts[some])
             first = counts[some].cumsum(0) - counts[some]
             places = (start[some] - first)[rows] + torch.arange(len(rows), device=device)
-            person = model.users[some]
-            if scoring == "history":  # four in five of the choices, so that a choice may be told from the others
-                kept = torch.rand(len(rows), generator=generator, device=device) < 0.8
-                person = model.histories(rows[kept], items[places][kept], len(some))
-            scores = model.of(person)
+            person, item = vectors(model.users, model.items)
+            scores = model.of(person[some], item)
             known = torch.zeros(scores.shape, dtype=torch.bool, device=device)
             known[rows, items[places]] = True
             drawn = torch.randint(train.num_items, (k, len(rows)), generator=generator, device=device)
@@ -82,9 +98,9 @@ def factors(
             optimizer.zero_grad()
             value.backward()
             optimizer.step()
-        if scoring == "history":
-            model.users.data = model.histories(users, items, train.num_users).detach()
-        yield deepcopy(model).requires_grad_(False)
+        still = deepcopy(model).requires_grad_(False)
+        still.users.data, still.items.data = vectors(still.users, still.items)
+        yield still
 
 
 def popularity(setting: Setting, train: Interactions, dim: int, seed: int) -> Iterator[Scores]:
@@ -159,7 +175,9 @@ STARTS: dict[str, Setting] = {  # where the search for a setting begins
     "EASE": (300,),
     "implicit ALS": (15, 4),
     "LightFM WARP": (0.05, 1e-3),
-    **dict.fromkeys(("cosine", "history"), (0.01, 6)),
+    "cosine": (0.01, 6),
+    "graph": (0.01, 12),
+    "graph with tags": (0.01, 12, 6),
     "dot": (0.01, 1e-4),
     **dict.fromkeys(("hinge", "adaptive hinge", "WARP", *RULES), (0.01, 1)),  # scores as wide as their margin
     **dict.fromkeys(CREDIT, (0.01, 6, 0.5)),

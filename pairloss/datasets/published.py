@@ -99,7 +99,12 @@ def _commonest(tagged: set[tuple[int, int]], items: Iterable[int], most: int) ->
     """Which of ``items`` has which of the tags that most of them have, [N, G] bool, and these tags."""
     number = Counter(tag for _, tag in tagged)
     common = sorted(number, key=lambda tag: (-number[tag], tag))[:most]
-    return torch.tensor([[(item, tag) in tagged for tag in common] for item in items], device="cpu"), common
+    row, column = ({one: place for place, one in enumerate(some)} for some in (items, common))
+    table = torch.zeros(len(row), len(column), dtype=torch.bool, device="cpu")
+    for item, tag in tagged:
+        if tag in column:
+            table[row[item], column[tag]] = True
+    return table, common
 
 
 def movielens_100k(cache: PathLike | None = None, *, minimum_rating: int = 4) -> Interactions:
