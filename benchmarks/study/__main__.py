@@ -15,7 +15,8 @@ DATA = ("generated films", "MovieLens 100K", "Health", "Last.fm 2K", "Electronic
 CREDIT_OF_TEN = tuple(name for name in CREDIT if name.startswith("softmax"))
 SMALL = ("MovieLens 100K", "Health")
 THREE = (*SMALL, "Last.fm 2K")
-ON_PEOPLE = tuple(loss for loss in LOSSES if loss not in ("BCE of 10", "softmax by root"))
+ON_COSINES = tuple(loss for loss in LOSSES if loss != "softmax by root")
+ON_PEOPLE = tuple(loss for loss in ON_COSINES if loss != "BCE of 10")
 TOO_LONG = "log BPR", "BPR", "adaptive BPR", "adaptive hinge", "WARP", "softmax in the batch"
 ON_LASTFM = tuple(loss for loss in ON_PEOPLE if loss not in TOO_LONG)
 
@@ -29,7 +30,7 @@ QUESTIONS = {
     # Which loss, on one model? Last.fm has ten times as many items, so only some.
     "losses": rows(SMALL, ("cosine",), ("64",), ON_PEOPLE) + rows(THREE[2:], ("cosine",), ("64",), ON_LASTFM),
     # The same on worlds that were made, each judged on eight that are independent.
-    "worlds": rows((WORLDS,), ("cosine",), ("64",), (*ON_PEOPLE, "BCE of 10"))
+    "worlds": rows((WORLDS,), ("cosine",), ("64",), ON_COSINES)
     + rows((WORLDS,), ("",), ("",), ("popularity", "EASE", "truth"))
     + rows((WORLDS,), ("",), ("64",), ("implicit ALS",)),
     # Which negative should the hinge meet?
