@@ -47,9 +47,9 @@ def both_ways(table: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def graph(train: Interactions, weight: float = 0.0) -> Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]:
-    """From own vectors to sums of them, their neighbours' and theirs in turn (LightGCN, arXiv 2002.02126).
+    """Adds to each vector the vectors of its neighbours, up to two steps away (LightGCN, arXiv 2002.02126).
 
-    With a weight, an item has before that those of the items with which it shares tags.
+    With a weight, each item first adds the vectors of the items with which it shares tags.
     """
     to_users, to_items = both_ways(train.matrix)
     tagged = both_ways(train.genres) if weight else ()
