@@ -237,6 +237,25 @@ def test_ease_is_the_best_linear_model_without_a_diagonal(size):
     assert_close(scores(torch.arange(size[0])), (x @ weights).float(), rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("qualities", "best", "learned"),
+    [
+        ([0.1, 0.3, *20 * [0.2]], 2, 8),  # six epochs without a gain
+        ([*20 * [0.001], 0.1, *20 * [0.05]], 21, 27),  # those before it rises do not count
+        ([1 + epoch for epoch in range(120)], 100, 100),
+        ([0.3, math.nan, 0.4], 1, 2),
+    ],
+)
+def test_a_fit_ends_after_six_epochs_without_a_gain(qualities, best, learned, monkeypatch):
+    epochs = iter(qualities)
+    monkeypatch.setattr(protocol, "learn", lambda *_: epochs)
+    monkeypatch.setattr(protocol, "head", lambda quality, *_: (quality, 0.0))
+    choices = some_choices()
+    found = protocol.fit({"data": FILMS}, (), data.Split(choices, choices, choices, 10), 0)
+    assert found == (qualities[best - 1], best, qualities[best - 1])
+    assert len([*epochs]) == len(qualities) - learned
+
+
 def test_the_search_ends_inside_and_tries_nothing_twice():
     def quality(setting):
         return -((math.log(setting[0]) - math.log(0.2)) ** 2) - (math.log(setting[1]) - math.log(40)) ** 2

@@ -18,6 +18,7 @@ from .losses import CREDIT
 from .models import STARTS, Scores, Setting, learn
 
 EPOCHS, PATIENCE = 100, 6  # at most, and without a gain on the choices that validate
+RISEN = 0.005  # NDCG. Below it a small learning rate has not begun to tell, and the epochs do not count
 VALIDATED = 2000  # users at most
 
 
@@ -61,7 +62,8 @@ def fit(row: Row, setting: Setting, data: Split, seed: int) -> Fit:
         quality, _ = head(scores, judged, data.k)
         if quality > best.quality:
             best = Fit(quality, epoch, scores)
-        if epoch - best.epoch >= PATIENCE or epoch >= EPOCHS or not math.isfinite(quality):
+        waited = best.quality > RISEN and epoch - best.epoch >= PATIENCE
+        if waited or epoch >= EPOCHS or not math.isfinite(quality):
             break
     return best
 
