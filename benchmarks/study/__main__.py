@@ -40,7 +40,7 @@ QUESTIONS = {
     + rows(DATA[:-1], ("",), ("",), ("EASE",))
     + rows(DATA[:5], ("",), ("64",), ("implicit ALS",))
     + rows(DATA[:3], ("",), ("64",), ("LightFM WARP",))
-    + rows((*THREE, "citeulike-a"), ("",), ("256",), ("implicit ALS",)),
+    + rows(DATA[1:-1], ("",), ("256",), ("implicit ALS",)),
     # Which scoring function, and how many dimensions?
     "scores": rows(SMALL, ("dot", "cosine"), ("16", "64", "256"), ("softmax",))
     + rows(SMALL[1:], ("graph",), ("64",), ("softmax",)),
@@ -52,11 +52,14 @@ QUESTIONS = {
     + rows(THREE, ("cosine",), ("64",), ("SL@20",))
     + rows((THREE[0], THREE[2]), ("cosine",), ("256",), ("SL@20",))
     + rows(("citeulike-a",), ("graph with tags",), ("256",), ("softmax by root",)),
-    # Which rows of the papers' tables stand next to ours, with as many dimensions? On Health all do.
-    "published": rows(("Electronic",), ("cosine",), ("64",), ("softmax", "SL@20")),
+    # Which rows of the papers' tables stand next to ours, with as many dimensions? Their BPR has a dot product. The
+    # others of Health are among the losses.
+    "published": rows(("Health",), ("dot",), ("64",), ("log BPR",))
+    + rows(("Electronic",), ("cosine",), ("64",), ("PSL of 100", "softmax", "SL@20")),
     # Does partial credit for genres or tags help, and more than credit for those of another item? The search begins
     # where that of the loss without credit ended, so this question comes after the losses.
-    "credit": rows((WORLDS, "MovieLens 100K", "Last.fm 2K"), ("cosine",), ("64",), tuple(CREDIT)),
+    "credit": rows((WORLDS, "MovieLens 100K", "Last.fm 2K"), ("cosine",), ("64",), tuple(CREDIT))
+    + rows(("citeulike-a",), ("cosine",), ("64",), ("softmax of 10", *CREDIT_OF_TEN)),
     # What do the chapters say of losses over lists and of five forms of BPR, in worlds of their own?
     "lists": rows(("lists for NDCG", "lists for AUC"), ("",), ("",), LISTS),
     "forms": rows(tuple(KINDS), ("",), ("",), FORMS),

@@ -52,7 +52,7 @@ class Batch(NamedTuple):
         """Words of a loss with partial credit for true genres, for those of another item, or for none."""
         if not kind:
             return {}
-        table = self.genres
+        table = self.genres[:, :100]  # of the tags of articles the most common hundred
         if kind == "shuffled genres":
             generator = torch.Generator(table.device).manual_seed(0)
             table = table[torch.randperm(len(table), generator=generator, device=table.device)]
