@@ -116,13 +116,13 @@ def softmax(batch: Batch, by_root: bool = False) -> Tensor:
     return pairloss.log_bpr_loss(batch.positive, batch.of_all, weights=weights)
 
 
-def softmax_at(batch: Batch, k: int = 20, temperature: float = 1.0) -> Tensor:
+def softmax_at(batch: Batch, k: int = 20) -> Tensor:
     """SL@K (arXiv 2508.05673): the softmax, each choice weighed by σ of its lead over the K-th best score."""
     with torch.no_grad():
         cosine = batch.scores * batch.temperature
         best = cosine.topk(k).values[:, -1]
         lead = batch.at(batch.items) * batch.temperature - best[batch.rows]
-    return pairloss.log_bpr_loss(batch.positive, batch.of_all, weights=(lead / temperature).sigmoid())
+    return pairloss.log_bpr_loss(batch.positive, batch.of_all, weights=lead.sigmoid())
 
 
 def psl(batch: Batch) -> Tensor:
