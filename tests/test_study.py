@@ -8,7 +8,7 @@ import tables
 import torch
 from study import chapters, data, models, protocol, report
 from study.__main__ import QUESTIONS
-from study.losses import LOSSES, RULES, Batch, in_batch
+from study.losses import LOSSES, RULES, Batch, at, in_batch
 from torch.testing import assert_close
 
 from pairloss import Interactions, metrics
@@ -68,17 +68,47 @@ def a_batch(temperature=1.0):
     known = torch.rand(4, 7, generator=generator) < 0.4
     rows, items = known.nonzero(as_tuple=True)
     drawn = torch.randint(7, (10, len(rows)), generator=generator)
-    return Batch(scores.requires_grad_(), known, rows, items, drawn, temperature, weight=3.0)
+    met = at(scores, rows, items), at(scores, rows, drawn), ~at(known, rows, drawn), drawn
+    return Batch(scores, known, rows, items, *met, temperature, weight=3.0)
 
 
-def test_a_batch_looks_up_its_scores():
+def test_of_all_is_over_what_a_user_has_not_chosen():
     batch = a_batch()
-    for place, (row, item) in enumerate(zip(batch.rows.tolist(), batch.items.tolist(), strict=True)):
-        assert batch.positive[place] == batch.scores[row, item]
-        assert batch.negatives[:, place].tolist() == [batch.scores[row, j] for j in batch.drawn[:, place]]
-        assert batch.real[:, place].tolist() == [not batch.known[row, j] for j in batch.drawn[:, place]]
+    for place, row in enumerate(batch.rows.tolist()):
         others = [batch.scores[row, j].exp().item() for j in range(7) if not batch.known[row, j]]
         assert batch.of_all[place].item() == pytest.approx(math.log(sum(others)))
+
+
+@pytest.mark.parametrize("scoring", ["cosine", "dot"])
+@pytest.mark.parametrize(("pool", "k"), [("", 10), (models.IN_A_POOL, 1), (models.IN_A_POOL, 100)])
+def test_a_batch_has_the_scores_of_its_users(pool, k, scoring, monkeypatch):
+    train, seen = some_choices(), []
+    monkeypatch.setitem(LOSSES, "softmax", (lambda batch: seen.append(batch) or batch.scores.sum(), k))
+    factors = models.Factors
+
+    def biased(*words):
+        model = factors(*words)
+        model.bias.requires_grad_(False).copy_(torch.arange(40.0).sqrt())
+        return model
+
+    monkeypatch.setattr(models, "Factors", biased)
+    next(models.factors(f"softmax{pool}", scoring, 16, (0.0, 5.0), train, 0, 8))
+    model = biased((30, 40), 16, 0.2 if scoring == "cosine" else None, torch.Generator().manual_seed(0))
+    every, chosen, users = model(torch.arange(30)), train.matrix.to_dense() > 0, []
+    for batch in seen:
+        for row in range(len(batch.scores)):
+            its = batch.rows == row
+            (user,) = (u for u in range(30) if batch.items[its].tolist() == chosen[u].nonzero().flatten().tolist())
+            users.append(user)
+            assert_close(batch.positive[its], every[user, chosen[user]])
+            columns = [(every[user] - score).abs().argmin() for score in batch.scores[row]]
+            assert_close(every[user, columns], batch.scores[row])
+            assert batch.known[row].tolist() == chosen[user, columns].tolist()
+            assert_close(batch.negatives[:, its], every[user, batch.drawn[:, its]])
+            assert batch.real[:, its].tolist() == (~chosen[user, batch.drawn[:, its]]).tolist()
+        assert len(batch.drawn) == k
+        assert batch.scores.shape[1] == (1000 if pool else 40)
+    assert sorted(users) == [*range(30)]
 
 
 def plain_softmax(p, negatives, t):
@@ -97,27 +127,31 @@ def plain_ccl(p, negatives, t):  # the paper's, with the temperature as its marg
     return (1 - p + 3 * sum(max(0, n - t) for n in negatives) / len(negatives)) / t - 1 / t
 
 
-@pytest.mark.parametrize("temperature", [1.0, 0.25])
+@pytest.mark.parametrize(("temperature", "in_pool"), [(1.0, False), (0.25, False), (0.25, True)])
 @pytest.mark.parametrize(
-    "name", ["softmax", "softmax by root", "SL@20", "softmax of 10", "PSL of 100", "BSL of 100", "CCL of 100"]
+    "name",
+    "softmax / softmax by root / SL@20 / softmax of 10 / PSL of 100 / BSL of 100 / CCL of 100".split(" / "),
 )
-def test_losses_over_many_negatives_are_their_formulas(name, temperature):
+def test_losses_over_many_negatives_are_their_formulas(name, temperature, in_pool):
     batch = a_batch(temperature)
-    cosine = (batch.scores * temperature).tolist()
+    if in_pool:  # the choices are not among its items
+        batch = batch._replace(positive=batch.positive.flip(0))
+    loss, k = LOSSES[name]
+    cosine, own = (batch.scores * temperature).tolist(), (batch.positive * temperature).tolist()
     total, weights = 0.0, 0.0
-    for place, (row, item) in enumerate(zip(batch.rows.tolist(), batch.items.tolist(), strict=True)):
+    for place, row in enumerate(batch.rows.tolist()):
         all_negatives = [cosine[row][j] for j in range(7) if not batch.known[row, j]]
         drawn = [cosine[row][j] for j in batch.drawn[:, place] if not batch.known[row, j]]
-        plain = {"PSL of 100": plain_psl, "BSL of 100": plain_bsl, "CCL of 100": plain_ccl}.get(name, plain_softmax)
+        plain = {"PSL": plain_psl, "BSL": plain_bsl, "CCL": plain_ccl}.get(name[:3], plain_softmax)
         weight = 1.0
         if name == "SL@20":  # here with the third best score
-            weight = 1 / (1 + math.exp(sorted(cosine[row])[-3] - cosine[row][item]))
+            of_user = [p for p, its in zip(own, batch.rows.tolist(), strict=True) if its == row]
+            weight = 1 / (1 + math.exp(sorted(all_negatives + of_user)[-3] - own[place]))
         if name == "softmax by root":
             weight = batch.rows.tolist().count(row) ** -0.5
-        negatives = all_negatives if LOSSES[name][1] == 0 else drawn
-        total += weight * plain(cosine[row][item], negatives, temperature)
+        negatives = all_negatives if k == 0 else drawn
+        total += weight * plain(own[place], negatives, temperature)
         weights += weight
-    loss, _ = LOSSES[name]
     value = loss(batch, k=3) if name == "SL@20" else loss(batch)
     assert value.item() == pytest.approx(total / weights)
 
@@ -163,7 +197,7 @@ def test_in_a_batch_of_600_choices_each_meets_those_of_its_third(rule):
     assert in_batch(batch, rule).item() == pytest.approx(total / 600)
 
 
-@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("name", [*LOSSES, *(f"{name}, in a pool" for name in ("log BPR", "softmax", "SL@20"))])
 def test_every_loss_puts_choices_above_the_other_items(name):
     train = some_choices(share=0.2)
     row = {"data": FILMS, "scores": "cosine", "dimension": "16", "loss": name}
@@ -278,8 +312,11 @@ MEASURES = [name for name in TABLE[0] if name == "epochs" or "ndcg" in name or "
 def test_credit_begins_where_the_loss_without_it_ended(monkeypatch):
     row = {"data": FILMS, "scores": "cosine", "dimension": "64", "loss": "hinge, true genres", "tuned on": "100"}
     plain = row | {"loss": "hinge", "setting": "0.02 3"}
-    monkeypatch.setattr(protocol, "read", lambda name: [plain | {"data": "Health"}, plain])
+    in_a_pool = {"loss": "hinge, in a pool", "setting": "0.01 9"}
+    monkeypatch.setattr(protocol, "read", lambda name: [plain | {"data": "Health"}, plain | in_a_pool, plain])
     assert protocol.start_of(row) == (0.02, 3, 0.5)
+    assert protocol.start_of(row | {"loss": "hinge, true genres, in a pool"}) == (0.01, 9, 0.5)
+    assert protocol.start_of(plain | in_a_pool) == protocol.start_of(plain) == (0.01, 1)
     monkeypatch.setattr(protocol, "read", lambda name: [])
     with pytest.raises(ValueError, match=f"no row for .*{FILMS}.*'hinge'"):  # StopIteration would end the study
         protocol.start_of(row)

@@ -7,41 +7,33 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 from torch.nn import functional
+from torch.nn.utils.rnn import pad_sequence
 
 import pairloss
 from pairloss import terms
 
 
+def at(table: Tensor, rows: Tensor, items: Tensor) -> Tensor:
+    """What a table [b, N] has of items [..., P], each in its row [P]. As one long ``gather`` its gradient is quick."""
+    places = rows * table.shape[1] + items
+    return table.flatten().gather(0, places.flatten()).view(places.shape)
+
+
 class Batch(NamedTuple):
     """Some users with all their choices. P choices, K negatives drawn for each."""
 
-    scores: Tensor  # [b, N], of all items for these users
+    scores: Tensor  # [b, N], of all items for these users, or of a pool of items
     known: Tensor  # [b, N] bool, what these users have chosen
     rows: Tensor  # [P], the row of the user of each choice
     items: Tensor  # [P], the item of each choice
-    drawn: Tensor  # [K, P], items drawn uniformly
+    positive: Tensor  # [P], the score of each choice
+    negatives: Tensor  # [K, P], the scores of items drawn uniformly for it
+    real: Tensor  # [K, P] bool, which of these the user has not chosen
+    drawn: Tensor  # [K, P], these items
     temperature: float  # by which the cosine is divided, 1 for a dot product
     log_q: Tensor | None = None  # [N], of the share of each item in all choices
     genres: Tensor | None = None  # [N, G] bool
     weight: float = 1.0  # of the genres in partial credit, or of the negatives in CCL
-
-    @property
-    def positive(self) -> Tensor:
-        return self.at(self.items)
-
-    @property
-    def negatives(self) -> Tensor:
-        return self.at(self.drawn)
-
-    @property
-    def real(self) -> Tensor:
-        """Which of the drawn items the user has not chosen, [K, P] bool."""
-        return ~self.at(self.drawn, self.known)
-
-    def at(self, items: Tensor, table: Tensor | None = None) -> Tensor:
-        """Scores of items [..., P]. As one long ``gather`` its gradient is quick."""
-        places = self.rows * self.scores.shape[1] + items
-        return (self.scores if table is None else table).flatten().gather(0, places.flatten()).view(places.shape)
 
     @property
     def of_all(self) -> Tensor:
@@ -119,9 +111,10 @@ def softmax(batch: Batch, by_root: bool = False) -> Tensor:
 def softmax_at(batch: Batch, k: int = 20) -> Tensor:
     """SL@K (arXiv 2508.05673): the softmax, each choice weighed by σ of its lead over the K-th best score."""
     with torch.no_grad():
-        cosine = batch.scores * batch.temperature
-        best = cosine.topk(k).values[:, -1]
-        lead = batch.at(batch.items) * batch.temperature - best[batch.rows]
+        counts = batch.rows.bincount(minlength=len(batch.scores))
+        own = pad_sequence(batch.positive.split(counts.tolist()), batch_first=True, padding_value=-torch.inf)
+        best = torch.cat([batch.scores.masked_fill(batch.known, -torch.inf), own], 1).topk(k).values[:, -1]
+        lead = (batch.positive - best[batch.rows]) * batch.temperature
     return pairloss.log_bpr_loss(batch.positive, batch.of_all, weights=lead.sigmoid())
 
 

@@ -13,10 +13,12 @@ from torch.nn.functional import normalize
 
 from pairloss import Interactions
 
-from .losses import CREDIT, LOSSES, RULES, Batch
+from .losses import CREDIT, LOSSES, RULES, Batch, at
 
 Scores = Callable[[Tensor], Tensor]
 Setting = tuple[float, ...]
+
+IN_A_POOL = ", in a pool"  # whose items are drawn uniformly, a thousand for all users of a batch, who meet no others
 
 
 class Factors(torch.nn.Module):
@@ -30,12 +32,12 @@ class Factors(torch.nn.Module):
         self.temperature = temperature
 
     def forward(self, users: Tensor) -> Tensor:
-        return self.of(self.users[users], self.items)
+        return self.of(self.users[users], self.items, self.bias)
 
-    def of(self, person: Tensor, item: Tensor) -> Tensor:
+    def of(self, person: Tensor, item: Tensor, bias: Tensor) -> Tensor:
         if self.temperature:
-            person, item = normalize(person) / self.temperature, normalize(item)
-        return (person @ item.T).add_(self.bias)
+            person, item = normalize(person, dim=-1) / self.temperature, normalize(item, dim=-1)
+        return (person @ item.mT).add_(bias)
 
 
 def both_ways(table: Tensor) -> tuple[Tensor, Tensor]:
@@ -71,6 +73,7 @@ def factors(
 
     The setting is the learning rate, then 1/τ or the weight decay, and for partial credit, CCL and tags a weight.
     """
+    name, in_a_pool, _ = name.partition(IN_A_POOL)
     (loss, k), (lr, second, *weight) = (LOSSES | RULES | CREDIT)[name], setting
     device = train.users.device
     generator = torch.Generator(device).manual_seed(seed)
@@ -86,15 +89,21 @@ def factors(
         for some in torch.randperm(train.num_users, generator=generator, device=device).split(batch):
             rows = torch.arange(len(some), device=device).repeat_interleave(counts[some])
             first = counts[some].cumsum(0) - counts[some]
-            places = (start[some] - first)[rows] + torch.arange(len(rows), device=device)
+            own = items[(start[some] - first)[rows] + torch.arange(len(rows), device=device)]
+            known = torch.zeros((len(some), train.num_items), dtype=torch.bool, device=device)
+            known[rows, own] = True
             person, item = vectors(model.users, model.items)
-            scores = model.of(person[some], item)
-            known = torch.zeros(scores.shape, dtype=torch.bool, device=device)
-            known[rows, items[places]] = True
-            drawn = torch.randint(train.num_items, (k, len(rows)), generator=generator, device=device)
-            value = loss(
-                Batch(scores, known, rows, items[places], drawn, temperature or 1.0, log_q, train.genres, *weight)
-            )
+            person, bias = person[some], model.bias
+            if in_a_pool:
+                pool = torch.randint(train.num_items, (1000,), generator=generator, device=device)
+                positive = model.of(person[rows, None], item[own, None], bias[own, None, None]).flatten()
+                scores, known = model.of(person, item[pool], bias[pool]), known.gather(1, pool.expand(len(some), -1))
+            else:
+                scores = model.of(person, item, bias)
+                positive = at(scores, rows, own)
+            drawn = torch.randint(scores.shape[1], (k, len(rows)), generator=generator, device=device)
+            met = positive, at(scores, rows, drawn), ~at(known, rows, drawn), pool[drawn] if in_a_pool else drawn
+            value = loss(Batch(scores, known, rows, own, *met, temperature or 1.0, log_q, train.genres, *weight))
             optimizer.zero_grad()
             value.backward()
             optimizer.step()

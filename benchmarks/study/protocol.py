@@ -15,7 +15,7 @@ from pairloss import Interactions, metrics
 from . import chapters
 from .data import DEVICE, SIZES, Split, joined, split
 from .losses import CREDIT
-from .models import STARTS, Scores, Setting, learn
+from .models import IN_A_POOL, STARTS, Scores, Setting, learn
 
 EPOCHS, PATIENCE = 100, 6  # at most, and without a gain on the choices that validate
 RISEN = 0.005  # NDCG. Below it a small learning rate has not begun to tell, and the epochs do not count
@@ -109,14 +109,15 @@ def start_of(row: Row) -> Setting:
     """Where the search for a setting begins. With partial credit it is the best without, and half the weight."""
     if row["data"] in chapters.TUNED_FOR:
         return 0.3, 1e-5, 100
-    if row["loss"] in CREDIT:
+    loss, *pool = row["loss"].partition(IN_A_POOL)
+    if loss in CREDIT:
         wanted = {name: row[name] for name in ("data", "scores", "dimension", "tuned on")}
-        wanted["loss"] = row["loss"].partition(", ")[0]
+        wanted["loss"] = "".join((loss.partition(", ")[0], *pool))
         for plain in read("study"):
             if wanted.items() <= plain.items():
                 return (*map(float, plain["setting"].split()), 0.5)
         raise ValueError(f"the table has no row for {wanted}; expected one, at whose setting the search begins")
-    return STARTS.get(row["loss"], STARTS.get(row["scores"], ()))
+    return STARTS.get(loss, STARTS.get(row["scores"], ()))
 
 
 kept = functools.cache(split)
