@@ -309,7 +309,7 @@ TABLE = tables.read("study")
 MEASURES = [name for name in TABLE[0] if name == "epochs" or "ndcg" in name or "recall" in name or "auc" in name]
 
 
-def test_credit_begins_where_the_loss_without_it_ended(monkeypatch):
+def test_the_search_begins_at_a_setting_for_its_row(monkeypatch):
     row = {"data": FILMS, "scores": "cosine", "dimension": "64", "loss": "hinge, true genres", "tuned on": "100"}
     plain = row | {"loss": "hinge", "setting": "0.02 3"}
     in_a_pool = {"loss": "hinge, in a pool", "setting": "0.01 9"}
@@ -317,6 +317,8 @@ def test_credit_begins_where_the_loss_without_it_ended(monkeypatch):
     assert protocol.start_of(row) == (0.02, 3, 0.5)
     assert protocol.start_of(row | {"loss": "hinge, true genres, in a pool"}) == (0.01, 9, 0.5)
     assert protocol.start_of(plain | in_a_pool) == protocol.start_of(plain) == (0.01, 1)
+    dot = plain | {"scores": "dot", "loss": "log BPR, in a pool"}
+    assert [protocol.start_of(dot | {"data": name})[1] for name in ("Health", "Gowalla")] == [1e-4, 1e-5]
     monkeypatch.setattr(protocol, "read", lambda name: [])
     with pytest.raises(ValueError, match=f"no row for .*{FILMS}.*'hinge'"):  # StopIteration would end the study
         protocol.start_of(row)

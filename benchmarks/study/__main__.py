@@ -38,7 +38,7 @@ QUESTIONS = {
     # What would people use instead? EASE takes the inverse of a table of items by items, too large for Gowalla.
     "references": rows(DATA, ("",), ("",), ("popularity",))
     + rows(DATA[:-1], ("",), ("",), ("EASE",))
-    + rows(DATA[:5], ("",), ("64",), ("implicit ALS",))
+    + rows((*DATA[:5], "Gowalla"), ("",), ("64",), ("implicit ALS",))
     + rows(DATA[:3], ("",), ("64",), ("LightFM WARP",))
     + rows(DATA[1:-1], ("",), ("256",), ("implicit ALS",)),
     # Which scoring function, and how many dimensions?
@@ -54,8 +54,8 @@ QUESTIONS = {
     + rows(("citeulike-a",), ("graph with tags",), ("256",), ("softmax by root",)),
     # Which rows of the papers' tables stand next to ours, with as many dimensions? Their BPR has a dot product. The
     # others of Health are among the losses.
-    "published": rows(("Health",), ("dot",), ("64",), ("log BPR",))
-    + rows(("Electronic",), ("cosine",), ("64",), ("PSL of 100", "softmax", "SL@20")),
+    "published": rows(("Health", "Electronic"), ("dot",), ("64",), ("log BPR",))
+    + rows(("Electronic",), ("cosine",), ("64",), ("PSL of 100", "BSL of 100, in a pool", "softmax", "SL@20")),
     # Does partial credit for genres or tags help, and more than credit for those of another item? The search begins
     # where that of the loss without credit ended, so this question comes after the losses.
     "credit": rows((WORLDS, "MovieLens 100K", "Last.fm 2K"), ("cosine",), ("64",), tuple(CREDIT))
