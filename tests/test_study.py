@@ -115,6 +115,10 @@ def plain_softmax(p, negatives, t):
     return -p / t + math.log(math.exp(p / t) + sum(math.exp(n / t) for n in negatives))
 
 
+def plain_decoupled(p, negatives, t):
+    return math.log(sum(math.exp((n - p) / t) for n in negatives))
+
+
 def plain_psl(p, negatives, t):
     return math.log(sum((1 + math.tanh(n - p)) ** (1 / t) for n in negatives)) - math.log(2) / t
 
@@ -127,11 +131,12 @@ def plain_ccl(p, negatives, t):  # the paper's, with the temperature as its marg
     return (1 - p + 3 * sum(max(0, n - t) for n in negatives) / len(negatives)) / t - 1 / t
 
 
+DRAWN = "softmax of 10", "PSL of 100", "BSL of 100", "CCL of 100"
+BY_FORMULA = "softmax", "softmax by root", "decoupled softmax", "SL@20", *DRAWN
+
+
 @pytest.mark.parametrize(("temperature", "in_pool"), [(1.0, False), (0.25, False), (0.25, True)])
-@pytest.mark.parametrize(
-    "name",
-    "softmax / softmax by root / SL@20 / softmax of 10 / PSL of 100 / BSL of 100 / CCL of 100".split(" / "),
-)
+@pytest.mark.parametrize("name", BY_FORMULA)
 def test_losses_over_many_negatives_are_their_formulas(name, temperature, in_pool):
     batch = a_batch(temperature)
     if in_pool:  # the choices are not among its items
@@ -142,7 +147,8 @@ def test_losses_over_many_negatives_are_their_formulas(name, temperature, in_poo
     for place, row in enumerate(batch.rows.tolist()):
         all_negatives = [cosine[row][j] for j in range(7) if not batch.known[row, j]]
         drawn = [cosine[row][j] for j in batch.drawn[:, place] if not batch.known[row, j]]
-        plain = {"PSL": plain_psl, "BSL": plain_bsl, "CCL": plain_ccl}.get(name[:3], plain_softmax)
+        others = {"PSL": plain_psl, "BSL": plain_bsl, "CCL": plain_ccl, "dec": plain_decoupled}
+        plain = others.get(name[:3], plain_softmax)
         weight = 1.0
         if name == "SL@20":  # here with the third best score
             of_user = [p for p, its in zip(own, batch.rows.tolist(), strict=True) if its == row]

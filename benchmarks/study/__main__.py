@@ -15,7 +15,7 @@ DATA = ("generated films", "MovieLens 100K", "Health", "Last.fm 2K", "Electronic
 CREDIT_OF_TEN = tuple(name for name in CREDIT if name.startswith("softmax"))
 SMALL = ("MovieLens 100K", "Health")
 THREE = (*SMALL, "Last.fm 2K")
-ON_COSINES = tuple(loss for loss in LOSSES if loss != "softmax by root")
+ON_COSINES = tuple(loss for loss in LOSSES if loss not in ("softmax by root", "decoupled softmax"))
 ON_PEOPLE = tuple(loss for loss in ON_COSINES if loss != "BCE of 10")
 TOO_LONG = "log BPR", "BPR", "adaptive BPR", "adaptive hinge", "WARP", "softmax in the batch"
 ON_LASTFM = tuple(loss for loss in ON_PEOPLE if loss not in TOO_LONG)
@@ -55,7 +55,9 @@ QUESTIONS = {
     # Which rows of the papers' tables stand next to ours, with as many dimensions? Their BPR has a dot product. The
     # others of Health are among the losses.
     "published": rows(("Health", "Electronic"), ("dot",), ("64",), ("log BPR",))
-    + rows(("Electronic",), ("cosine",), ("64",), ("PSL of 100", "BSL of 100, in a pool", "softmax", "SL@20")),
+    + rows(("Electronic",), ("cosine",), ("64",), ("PSL of 100", "BSL of 100, in a pool", "softmax", "SL@20"))
+    + rows(("Electronic",), ("cosine",), ("64",), ("decoupled softmax, in a pool",))
+    + rows(("Gowalla",), ("cosine",), ("64",), ("softmax, in a pool",)),
     # Does partial credit for genres or tags help, and more than credit for those of another item? The search begins
     # where that of the loss without credit ended, so this question comes after the losses.
     "credit": rows((WORLDS, "MovieLens 100K", "Last.fm 2K"), ("cosine",), ("64",), tuple(CREDIT))

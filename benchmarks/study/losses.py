@@ -108,6 +108,11 @@ def softmax(batch: Batch, by_root: bool = False) -> Tensor:
     return pairloss.log_bpr_loss(batch.positive, batch.of_all, weights=weights)
 
 
+def decoupled(batch: Batch) -> Tensor:
+    """The softmax without the choice in its own sum, as two papers have it (arXiv 2411.00163 and 2508.05673)."""
+    return (batch.of_all - batch.positive).mean()
+
+
 def softmax_at(batch: Batch, k: int = 20) -> Tensor:
     """SL@K (arXiv 2508.05673): the softmax, each choice weighed by σ of its lead over the K-th best score."""
     with torch.no_grad():
@@ -167,6 +172,7 @@ LOSSES: dict[str, tuple[Callable[[Batch], Tensor], int]] = {  # and the negative
     "softmax in the batch, log q": (partial(in_batch, rule="log q"), 0),
     "softmax": (softmax, 0),
     "softmax by root": (partial(softmax, by_root=True), 0),
+    "decoupled softmax": (decoupled, 0),
     "SL@20": (softmax_at, 0),
 }
 RULES: dict[str, tuple[Callable[[Batch], Tensor], int]] = {  # for the negative of the hinge with its square

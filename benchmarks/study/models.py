@@ -179,8 +179,6 @@ REFERENCES = {
     "LightFM WARP": lightfm_warp,
 }
 STARTS: dict[str, Setting] = {  # where the search for a setting begins
-    "popularity": (),
-    "truth": (),
     "EASE": (300,),
     "implicit ALS": (15, 4),
     "LightFM WARP": (0.05, 1e-3),
@@ -189,7 +187,6 @@ STARTS: dict[str, Setting] = {  # where the search for a setting begins
     "graph with tags": (0.01, 12, 6),
     "dot": (0.01, 1e-4),
     **dict.fromkeys(("hinge", "adaptive hinge", "WARP", *RULES), (0.01, 1)),  # scores as wide as their margin
-    **dict.fromkeys(CREDIT, (0.01, 6, 0.5)),
     "CCL of 100": (0.01, 2, 10),
 }
 
