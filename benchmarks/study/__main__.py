@@ -56,7 +56,7 @@ QUESTIONS = {
     # others of Health are among the losses.
     "published": rows(("Health", "Electronic"), ("dot",), ("64",), ("log BPR",))
     + rows(("Electronic",), ("cosine",), ("64",), ("PSL of 100", "BSL of 100, in a pool", "softmax", "SL@20"))
-    + rows(("Electronic",), ("cosine",), ("64",), ("decoupled softmax, in a pool",))
+    + rows(("Electronic",), ("cosine",), ("64",), ("decoupled softmax, in a pool", "softmax, in a pool"))
     + rows(("Gowalla",), ("cosine",), ("64",), ("softmax, in a pool",)),
     # Does partial credit for genres or tags help, and more than credit for those of another item? The search begins
     # where that of the loss without credit ended, so this question comes after the losses.
