@@ -125,15 +125,21 @@ def truth(setting: Setting, train: Interactions, dim: int, seed: int) -> Iterato
 def ease(setting: Setting, train: Interactions, dim: int, seed: int) -> Iterator[Scores]:
     """EASE (Steck, WWW 2019): a linear model of items on items without a diagonal, by way of the smaller inverse."""
     (ridge,) = setting
-    chosen = train.matrix.to_dense().clamp(max=1).double()
-    weight = ridge * torch.eye(min(chosen.shape), dtype=torch.float64, device=chosen.device)
-    if len(chosen) < chosen.shape[1]:
-        shares = torch.linalg.inv(chosen @ chosen.T + weight) @ chosen
-        table = chosen - ridge * shares / (1 - (chosen * shares).sum(0))
+    users, items = train.matrix.indices()
+    chosen = train.matrix.bool().float()
+    by_items = train.num_users >= train.num_items
+    one, other = (chosen.t(), chosen) if by_items else (chosen, chosen.t())
+    gram = one @ other.to_dense()
+    gram.diagonal().add_(ridge)
+    inverse = torch.cholesky_inverse(torch.linalg.cholesky(gram)).mT  # symmetric, now with its rows one after another
+    table = other @ inverse
+    if by_items:
+        table /= -inverse.diagonal()
     else:
-        inverse = torch.linalg.inv(chosen.T @ chosen + weight)
-        table = chosen @ (-inverse / inverse.diagonal()).fill_diagonal_(0)
-    yield table.float().__getitem__
+        own = torch.zeros_like(table[:, 0]).index_add_(0, items, table[items, users])
+        table = table.mul_(-ridge / (1 - own).unsqueeze(1)).T
+    table[users, items] += 1  # the diagonal of the model of items is 0
+    yield table.__getitem__
 
 
 def sparse(train: Interactions) -> Any:
