@@ -278,20 +278,26 @@ def test_ease_is_the_best_linear_model_without_a_diagonal(size):
 
 
 @pytest.mark.parametrize(
-    ("qualities", "best", "learned"),
+    ("of", "qualities", "best", "learned"),
     [
-        ([0.1, 0.3, *20 * [0.2]], 2, 8),  # six epochs without a gain
-        ([*20 * [0.001], 0.1, *20 * [0.05]], 21, 27),  # those before it rises do not count
-        ([1 + epoch for epoch in range(120)], 100, 100),
-        ([0.3, math.nan, 0.4], 1, 2),
+        (FILMS, [0.1, 0.3, *20 * [0.2]], 2, 8),  # six epochs without a gain
+        (FILMS, [*20 * [0.001], 0.1, *20 * [0.05]], 21, 27),  # those before it rises do not count
+        (FILMS, [1 + epoch for epoch in range(120)], 100, 100),
+        (FILMS, [0.3, math.nan, 0.4], 1, 2),
+        ("Gowalla", [0.1, 0.3, *20 * [0.2]], 2, 14),
     ],
 )
-def test_a_fit_ends_after_six_epochs_without_a_gain(qualities, best, learned, monkeypatch):
-    epochs = iter(qualities)
+def test_a_fit_ends_after_some_epochs_without_a_gain(of, qualities, best, learned, monkeypatch):
+    epochs, choices = iter(qualities), some_choices()
+    validate = [user for user in choices.users.unique().tolist() if of == FILMS or user % 7 == 0]
+
+    def head(quality, judged, k):
+        assert [user for users, *_ in judged for user in users.tolist()] == validate
+        return quality, 0.0
+
     monkeypatch.setattr(protocol, "learn", lambda *_: epochs)
-    monkeypatch.setattr(protocol, "head", lambda quality, *_: (quality, 0.0))
-    choices = some_choices()
-    found = protocol.fit({"data": FILMS}, (), data.Split(choices, choices, choices, 10), 0)
+    monkeypatch.setattr(protocol, "head", head)
+    found = protocol.fit({"data": of}, (), data.Split(choices, choices, choices, 10), 0)
     assert found == (qualities[best - 1], best, qualities[best - 1])
     assert len([*epochs]) == len(qualities) - learned
 

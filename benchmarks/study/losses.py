@@ -73,8 +73,7 @@ def bce(batch: Batch, calibrated: float = 0.0) -> Tensor:
 
 
 def warp(batch: Batch) -> Tensor:
-    num_items = batch.scores.shape[1]
-    return pairloss.warp_loss(batch.positive, batch.negatives, num_items, negative_mask=batch.real)
+    return pairloss.warp_loss(batch.positive, batch.negatives, batch.scores.shape[1], negative_mask=batch.real)
 
 
 def in_batch(batch: Batch, rule: str = "") -> Tensor:

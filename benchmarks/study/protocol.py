@@ -17,9 +17,8 @@ from .data import DEVICE, SIZES, Split, joined, split
 from .losses import CREDIT
 from .models import IN_A_POOL, STARTS, Scores, Setting, learn
 
-EPOCHS, PATIENCE = 100, 6  # at most, and without a gain on the choices that validate
+EPOCHS = 100  # at most
 RISEN = 0.005  # NDCG. Below it a small learning rate has not begun to tell, and the epochs do not count
-VALIDATED = 2000  # users at most
 
 
 class Fit(NamedTuple):
@@ -56,13 +55,14 @@ def head(scores: Scores, judged: Lists, k: int) -> tuple[float, float]:
 
 def fit(row: Row, setting: Setting, data: Split, seed: int) -> Fit:
     """The epoch that validates best."""
-    judged = lists(data.valid, data.train, max(data.train.num_users // VALIDATED, 1))
+    batch, _, _, step, patience = SIZES[row["data"]]
+    judged = lists(data.valid, data.train, step)
     best = Fit(-1.0, 0, None)
-    for epoch, scores in enumerate(learn(row, setting, data.train, seed, SIZES[row["data"]][0]), 1):
+    for epoch, scores in enumerate(learn(row, setting, data.train, seed, batch), 1):
         quality, _ = head(scores, judged, data.k)
         if quality > best.quality:
             best = Fit(quality, epoch, scores)
-        waited = best.quality > RISEN and epoch - best.epoch >= PATIENCE
+        waited = best.quality > RISEN and epoch - best.epoch >= patience
         if waited or epoch >= EPOCHS or not math.isfinite(quality):
             break
     return best
@@ -152,7 +152,7 @@ def trials_of(row: Row) -> int:
 
 def work(row: Row) -> Row:
     """One row of the table: tuned on splits of its own, then judged on the others."""
-    _, tuning, judging = SIZES[row["data"]]
+    _, tuning, judging, _, _ = SIZES[row["data"]]
     first = int(row["tuned on"])
 
     def quality(setting: Setting) -> float:
