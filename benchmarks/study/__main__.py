@@ -35,7 +35,7 @@ QUESTIONS = {
     + rows((WORLDS,), ("",), ("64",), ("implicit ALS",)),
     # Which negative should the hinge meet?
     "rules": rows((WORLDS,), ("cosine",), ("64",), tuple(RULES)),
-    # What would people use instead? EASE takes the inverse of 29,858² numbers on Gowalla.
+    # What would people use instead? On Gowalla EASE would take the inverse of 29,858² numbers.
     "references": rows(DATA, ("",), ("",), ("popularity",))
     + rows(DATA[:-1], ("",), ("",), ("EASE",))
     + rows((*DATA[:5], "Gowalla"), ("",), ("64",), ("implicit ALS",))

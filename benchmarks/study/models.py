@@ -81,7 +81,7 @@ def factors(
     model = Factors((train.num_users, train.num_items), dim, temperature, generator)
     vectors = graph(train, *weight) if scoring.startswith("graph") else lambda *own: own
     optimizer = torch.optim.Adam(model.parameters(), lr=lr, weight_decay=decay, fused=True)
-    users, items = train.matrix.indices()  # in the order of the users
+    users, items = train.distinct  # in the order of the users
     counts = users.bincount(minlength=train.num_users)
     log_q = (items.bincount(minlength=train.num_items).clamp(min=1) / len(items)).log()
     start = counts.cumsum(0) - counts
@@ -125,7 +125,7 @@ def truth(setting: Setting, train: Interactions, dim: int, seed: int) -> Iterato
 def ease(setting: Setting, train: Interactions, dim: int, seed: int) -> Iterator[Scores]:
     """EASE (Steck, WWW 2019): a linear model of items on items without a diagonal, by way of the smaller inverse."""
     (ridge,) = setting
-    users, items = train.matrix.indices()
+    users, items = train.distinct
     chosen = train.matrix.bool().float()
     by_items = train.num_users >= train.num_items
     one, other = (chosen.t(), chosen) if by_items else (chosen, chosen.t())
