@@ -130,6 +130,6 @@ def only_backward(values: Tensor) -> bool:
 
 
 def large(values: Tensor) -> bool:
-    """Whether ``values`` are many enough for one tensor less to pay, and need not serve more than ``backward``."""
+    """Whether ``values`` are so many that one tensor fewer saves time, and need not serve more than ``backward``."""
     # Asked in this order: torch.export must not learn the size, and the last question takes the longest.
     return not torch.compiler.is_compiling() and values.numel() >= 2**17 and only_backward(values)

@@ -162,7 +162,7 @@ def test_the_api_leads_to_the_chapter_that_explains(pages):
     first |= {"lambdarank_loss": "lists", "softmax_loss": "softly", "pointwise_loss": "one_name"}
     for name, chapter in first.items():
         assert explained[name][0][0] == f"book/chapters/{chapter}.html", name
-    assert explained["hinge_loss"][0][1] == "hinge-a-margin-then-peace"
+    assert explained["hinge_loss"][0][1] == "hinge-a-margin-is-enough"
 
 
 def test_chapters_are_numbered_and_their_sections_are_not(pages):

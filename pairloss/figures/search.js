@@ -27,7 +27,7 @@ const search = () => {
       const now = seen();
       const step = `Try ${now}, ${state.names[now - 1]}: 1 − ${number(state.p)} + ${number(state.negatives[now - 1])} = ${signed(margins[now - 1])}, `;
       if (now < tries || !found().found)
-        return step + "keeps the margin: " + (now < tries ? "walk on." : "and nobody is left. The pair costs nothing.");
+        return step + "keeps the margin: " + (now < tries ? "go on." : "and nobody is left. The pair costs nothing.");
       return step + `violates: stop.\nWeight ${number(weight, 4)} × ${number(margins[now - 1], 1)} = ${number(term, 4)}, with its square ${number(value, 4)}.`;
     },
   };
