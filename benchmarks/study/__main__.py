@@ -35,9 +35,8 @@ QUESTIONS = {
     + rows((WORLDS,), ("",), ("64",), ("implicit ALS",)),
     # Which negative should the hinge meet?
     "rules": rows((WORLDS,), ("cosine",), ("64",), tuple(RULES)),
-    # What would people use instead? On Gowalla EASE would take the inverse of 29,858² numbers.
-    "references": rows(DATA, ("",), ("",), ("popularity",))
-    + rows(DATA[:-1], ("",), ("",), ("EASE",))
+    # What would people use instead?
+    "references": rows(DATA, ("",), ("",), ("popularity", "EASE"))
     + rows((*DATA[:5], "Gowalla"), ("",), ("64",), ("implicit ALS",))
     + rows(DATA[:4], ("",), ("64",), ("LightFM WARP",))
     + rows(DATA[1:-1], ("",), ("256",), ("implicit ALS",)),
@@ -56,7 +55,8 @@ QUESTIONS = {
     "published": rows(("Health", "Electronic"), ("dot",), ("64",), ("log BPR",))
     + rows(("Electronic",), ("cosine",), ("64",), ("PSL of 100", "BSL of 100, in a pool", "softmax", "SL@20"))
     + rows(("Electronic",), ("cosine",), ("64",), ("softmax, in a pool",))
-    + rows(("Electronic", "Gowalla"), ("cosine",), ("64",), ("decoupled softmax, in a pool",)),
+    + rows(("Electronic", "Gowalla"), ("cosine",), ("64",), ("decoupled softmax, in a pool",))
+    + rows(("Gowalla",), ("cosine",), ("64",), ("PSL of 100, in a pool", "SL@20, in a pool")),
     # Does partial credit for genres or tags help, and more than credit for those of another item? The search begins
     # where that of the loss without credit ended, so this question comes after the losses.
     "credit": rows((WORLDS, "MovieLens 100K", "Last.fm 2K"), ("cosine",), ("64",), tuple(CREDIT))
