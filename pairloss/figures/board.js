@@ -120,7 +120,7 @@ function bars(state, names, range, colorOf) {
       const wide = Math.min(46, (box.width / (count + 1.3)) * 0.7);
       let marks = at.axes + line(box.left, at.Y(state.p), box.left + box.width, at.Y(state.p), `style="stroke:${COLORS[0]}" stroke-width="1.5"`);
       marks += text(box.left + 4, Math.max(box.top + 12, at.Y(state.p) - 12), `${state.who} ${number(state.p)}`);
-      if (state.margin && box.width > 400 && state.p - 1.5 > range[0]) marks += text(box.left + 4, at.Y(state.p - 1) + 15, "minus the margin");
+      if (state.margin && box.width > 400 && state.p - 1.5 > range[0]) marks += text(box.left + 4, at.Y(state.p - 1) + 15, "minus margin");
       if (state.margin) marks += line(box.left, at.Y(state.p - 1), box.left + box.width, at.Y(state.p - 1), `style="stroke:${COLORS[0]}" stroke-dasharray="5 4"`);
       state.negatives.forEach((n, k) => {
         const [a, b] = [at.Y(Math.max(n, range[0])), at.Y(range[0])];
