@@ -53,9 +53,9 @@ QUESTIONS = {
     + rows(("citeulike-a",), ("graph with tags",), ("256",), ("softmax by root",)),
     # What stands next to the papers' rows, with as many dimensions? The others of Health are among the losses.
     "published": rows(("Health", "Electronic"), ("dot",), ("64",), ("log BPR",))
-    + rows(("Electronic",), ("cosine",), ("64",), ("PSL of 100", "BSL of 100, in a pool", "softmax", "SL@20"))
-    + rows(("Electronic",), ("cosine",), ("64",), ("softmax, in a pool",))
-    + rows(("Electronic", "Gowalla"), ("cosine",), ("64",), ("decoupled softmax, in a pool",))
+    + rows(("Electronic",), ("cosine",), ("64",), ("PSL of 100", "softmax", "SL@20", "softmax, in a pool"))
+    + rows(("Electronic", "Gowalla"), ("cosine",), ("64",), ("decoupled softmax, in a pool", "BSL of 100, in a pool"))
+    + rows(("Gowalla",), ("dot",), ("64",), ("log BPR, in a pool",))
     + rows(("Gowalla",), ("cosine",), ("64",), ("PSL of 100, in a pool", "SL@20, in a pool")),
     # Does partial credit for genres or tags help, and more than credit for those of another item? The search begins
     # where that of the loss without credit ended, so this question comes after the losses.
