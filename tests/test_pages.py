@@ -54,6 +54,9 @@ FORMULAS, FUNCTIONS = ["mjx-math"], ["dl.py ~ dl.py.function"]
 TOO_WIDE = "() => document.documentElement.scrollWidth - document.documentElement.clientWidth"
 CODE_TOO_WIDE = """() => [...document.querySelectorAll('div.cell_input pre')]
     .filter(pre => pre.scrollWidth > pre.clientWidth + 1).map(pre => pre.textContent.slice(0, 60))"""
+# The theme makes what scrolls a stop of the tab key, a third of a second after a page has got another width.
+STOPS = """() => [...document.querySelectorAll('pre, .cell_output > .output')]
+    .every(e => e.tabIndex === 0 || (e.scrollWidth <= e.clientWidth && e.scrollHeight <= e.clientHeight))"""
 # Pictures stand on the ground of the page: no slab behind them.
 SLABS = """() => [...document.querySelectorAll('div.cell_output img, div.cell_output .text_html')]
     .filter(e => !/, 0\\)$/.test(getComputedStyle(e).backgroundColor)).map(e => e.className || e.alt.slice(0, 40))"""
@@ -72,7 +75,8 @@ def test_every_page_at_both_widths(built_book, context):
             if width == 1300:
                 problems += [(name, "code scrolls", code) for code in page.evaluate(CODE_TOO_WIDE)]
                 problems += [(name, "has a ground of its own", slab) for slab in page.evaluate(SLABS)]
-            page.wait_for_timeout(100)  # what appears fades in
+            page.wait_for_timeout(300)  # what appears fades in, and a sidebar slides
+            page.wait_for_function(STOPS)
             left_out = {"exclude": [FORMULAS, FUNCTIONS] if options is COLOUR else [FORMULAS]}
             found = axe.run(page, context=left_out, options=options).response["violations"]
             problems += [
