@@ -262,6 +262,13 @@ def test_scores_are_products_or_cosines():
                 assert table[place, i].item() == pytest.approx(expected, rel=1e-5)
 
 
+@pytest.mark.parametrize("scoring", ["dot", "dot, no bias", "cosine", "cosine, no bias"])
+def test_only_a_model_with_a_bias_learns_one(scoring):
+    model = next(models.factors("softmax", scoring, 4, (0.01, 5.0), some_choices(), 0, 8))
+    assert model.bias.any() == ("no bias" not in scoring)
+    assert (model.temperature is None) == scoring.startswith("dot")
+
+
 @pytest.mark.parametrize("size", [(30, 40), (40, 30)])
 def test_ease_is_the_best_linear_model_without_a_diagonal(size):
     train, ridge = some_choices(*size), 7.0
@@ -278,18 +285,20 @@ def test_ease_is_the_best_linear_model_without_a_diagonal(size):
 
 
 @pytest.mark.parametrize(
-    ("of", "qualities", "best", "learned"),
+    ("of", "scores", "step", "qualities", "best", "learned"),
     [
-        (FILMS, [0.1, 0.3, *20 * [0.2]], 2, 8),  # six epochs without a gain
-        (FILMS, [*20 * [0.001], 0.1, *20 * [0.05]], 21, 27),  # those before it rises do not count
-        (FILMS, [1 + epoch for epoch in range(120)], 100, 100),
-        (FILMS, [0.3, math.nan, 0.4], 1, 2),
-        ("Gowalla", [0.1, 0.3, *20 * [0.2]], 2, 14),
+        (FILMS, "dot", 1, [0.1, 0.3, *20 * [0.2]], 2, 8),  # six epochs without a gain
+        (FILMS, "dot", 1, [*20 * [0.001], 0.1, *20 * [0.05]], 21, 27),  # those before it rises do not count
+        (FILMS, "dot", 1, [1 + epoch for epoch in range(120)], 100, 100),
+        (FILMS, "dot", 1, [0.3, math.nan, 0.4], 1, 2),
+        ("Gowalla", "dot", 7, [0.1, 0.3, *20 * [0.2]], 2, 14),
+        ("Electronic", "cosine, no bias", 6, [0.1, 0.3, *50 * [0.2]], 2, 8),
+        ("Electronic", "dot, no bias", 6, [0.1, 0.3, *50 * [0.2]], 2, 32),
     ],
 )
-def test_a_fit_ends_after_some_epochs_without_a_gain(of, qualities, best, learned, monkeypatch):
+def test_a_fit_ends_after_some_epochs_without_a_gain(of, scores, step, qualities, best, learned, monkeypatch):
     epochs, choices = iter(qualities), some_choices()
-    validate = [user for user in choices.users.unique().tolist() if of == FILMS or user % 7 == 0]
+    validate = [user for user in choices.users.unique().tolist() if user % step == 0]
 
     def head(quality, judged, k):
         assert [user for users, *_ in judged for user in users.tolist()] == validate
@@ -297,7 +306,7 @@ def test_a_fit_ends_after_some_epochs_without_a_gain(of, qualities, best, learne
 
     monkeypatch.setattr(protocol, "learn", lambda *_: epochs)
     monkeypatch.setattr(protocol, "head", head)
-    found = protocol.fit({"data": of}, (), data.Split(choices, choices, choices, 10), 0)
+    found = protocol.fit({"data": of, "scores": scores}, (), data.Split(choices, choices, choices, 10), 0)
     assert found == (qualities[best - 1], best, qualities[best - 1])
     assert len([*epochs]) == len(qualities) - learned
 
@@ -329,8 +338,9 @@ def test_the_search_begins_at_a_setting_for_its_row(monkeypatch):
     assert protocol.start_of(row) == (0.02, 3, 0.5)
     assert protocol.start_of(row | {"loss": "hinge, true genres, in a pool"}) == (0.01, 9, 0.5)
     assert protocol.start_of(plain | in_a_pool) == protocol.start_of(plain) == (0.01, 1)
-    dot = plain | {"scores": "dot", "loss": "log BPR, in a pool"}
-    assert [protocol.start_of(dot | {"data": name})[1] for name in ("Health", "Gowalla")] == [1e-4, 1e-5]
+    for scores in ("dot", "dot, no bias"):
+        dot = plain | {"scores": scores, "loss": "log BPR, in a pool"}
+        assert [protocol.start_of(dot | {"data": name})[1] for name in ("Health", "Gowalla")] == [1e-4, 1e-5]
     monkeypatch.setattr(protocol, "read", lambda name: [])
     with pytest.raises(ValueError, match=f"no row for .*{FILMS}.*'hinge'"):  # StopIteration would end the study
         protocol.start_of(row)

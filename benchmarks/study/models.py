@@ -77,8 +77,9 @@ def factors(
     (loss, k), (lr, second, *weight) = (LOSSES | RULES | CREDIT)[name], setting
     device = train.users.device
     generator = torch.Generator(device).manual_seed(seed)
-    temperature, decay = (None, second) if scoring == "dot" else (1 / second, 0.0)
+    temperature, decay = (None, second) if scoring.startswith("dot") else (1 / second, 0.0)
     model = Factors((train.num_users, train.num_items), dim, temperature, generator)
+    model.bias.requires_grad_(not scoring.endswith("no bias"))
     vectors = graph(train, *weight) if scoring.startswith("graph") else lambda *own: own
     optimizer = torch.optim.Adam(model.parameters(), lr=lr, weight_decay=decay, fused=True)
     users, items = train.distinct  # in the order of the users
