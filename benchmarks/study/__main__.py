@@ -39,7 +39,8 @@ QUESTIONS = {
     + rows(DATA[1:], ("",), ("256",), ("implicit ALS",)),
     # Which scoring function, and how many dimensions?
     "scores": rows(SMALL, ("dot", "cosine"), ("16", "64", "256"), ("softmax",))
-    + rows(SMALL, ("graph", "cosine, no bias"), ("64",), ("softmax",)),
+    + rows(SMALL, ("graph",), ("64",), ("softmax",))
+    + rows((*SMALL, "Electronic"), ("cosine, no bias",), ("64",), ("softmax",)),
     # How far does a row move when it is tuned again, on other splits?
     "again": rows(SMALL[:1], ("cosine",), ("64",), ("log BPR", "softmax"), ("200",))
     + rows(("Electronic",), ("cosine",), ("256",), ("softmax",), ("200",)),

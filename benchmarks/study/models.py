@@ -160,8 +160,7 @@ def implicit_als(setting: Setting, train: Interactions, dim: int, seed: int) -> 
     from implicit.cpu.als import AlternatingLeastSquares
     from numpy.random import default_rng
 
-    options = dict(zip(("regularization", "alpha"), setting, strict=True))
-    model = AlternatingLeastSquares(dim, num_threads=1, iterations=2, random_state=default_rng(seed), **options)
+    model = AlternatingLeastSquares(dim, *setting, num_threads=1, iterations=2, random_state=default_rng(seed))
     while True:
         model.fit(sparse(train), show_progress=False)
         yield of_parts(model.user_factors, model.item_factors)
