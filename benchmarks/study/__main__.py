@@ -50,8 +50,7 @@ QUESTIONS = {
     + rows((THREE[0], THREE[2]), ("cosine",), ("256",), ("SL@20",))
     + rows(("citeulike-a",), ("graph with tags",), ("256",), ("softmax by root",)),
     # What stands next to the papers' rows, with as many dimensions? The others of Health are among the losses.
-    "published": rows(("Health", "Electronic"), ("dot",), ("64",), ("log BPR",))
-    + rows(("Electronic",), ("dot, no bias",), ("64",), ("log BPR",))
+    "published": rows(("Health", "Electronic"), ("dot", "dot, no bias"), ("64",), ("log BPR",))
     + rows(("Electronic",), ("cosine",), ("64",), ("log BPR", "PSL of 100", "softmax", "SL@20", "softmax, in a pool"))
     + rows(("Electronic", "Gowalla"), ("cosine",), ("64",), ("decoupled softmax, in a pool", "BSL of 100, in a pool"))
     + rows(("Gowalla",), ("dot",), ("64",), ("log BPR, in a pool",))
