@@ -51,6 +51,7 @@ def load(name: str) -> tuple[Interactions, Interactions | None]:
     return readers[name](), None
 
 
+@functools.cache
 def split(name: str, seed: int) -> Split:
     """A tenth of all choices tests and a tenth of the rest validates. Of a public split a tenth of each user's does."""
     data, test = (pairloss.datasets.generate(SEEDS[name] + seed, num_users=500), None) if name in SEEDS else load(name)

@@ -33,7 +33,7 @@ class Batch(NamedTuple):
     temperature: float  # by which the cosine is divided, 1 for a dot product
     log_q: Tensor | None = None  # [N], of the share of each item in all choices
     genres: Tensor | None = None  # [N, G] bool
-    weight: float = 1.0  # of the genres in partial credit, or of the negatives in CCL
+    weight: float = 1.0  # of genres in partial credit, of negatives in CCL, and the temperature of the weights of SL@20
 
     @property
     def of_all(self) -> Tensor:
@@ -112,14 +112,20 @@ def decoupled(batch: Batch) -> Tensor:
     return (batch.of_all - batch.positive).mean()
 
 
-def softmax_at(batch: Batch, k: int = 20) -> Tensor:
-    """SL@K (arXiv 2508.05673): the softmax, each choice weighed by σ of its lead over the K-th best score."""
+def softmax_at(batch: Batch, k: int = 20, fixed: bool = False) -> Tensor:
+    """SL@K (arXiv 2508.05673): the decoupled softmax, each choice weighed by σ of its lead over the K-th best score.
+
+    Fixed weights have no gradient and a temperature of 1, they sum to 1, and the softmax has the choice in its sum.
+    """
     with torch.no_grad():
         counts = batch.rows.bincount(minlength=len(batch.scores))
         own = pad_sequence(batch.positive.split(counts.tolist()), batch_first=True, padding_value=-torch.inf)
         best = torch.cat([batch.scores.masked_fill(batch.known, -torch.inf), own], 1).topk(k).values[:, -1]
-        lead = (batch.positive - best[batch.rows]) * batch.temperature
-    return pairloss.log_bpr_loss(batch.positive, batch.of_all, weights=lead.sigmoid())
+    lead = (batch.positive - best[batch.rows]) * batch.temperature
+    if fixed:
+        return pairloss.log_bpr_loss(batch.positive, batch.of_all, weights=lead.detach().sigmoid())
+    weights = (lead / batch.weight).sigmoid()
+    return pairloss.pair_loss(lambda one, rest, _: weights * (rest - one), batch.positive, batch.of_all)
 
 
 def psl(batch: Batch) -> Tensor:
@@ -133,13 +139,9 @@ def psl(batch: Batch) -> Tensor:
     return pairloss.pair_loss(term, batch.positive, batch.negatives, negative_mask=batch.real)
 
 
-def bsl(batch: Batch) -> Tensor:
-    """Bilateral softmax loss (arXiv 2312.12882) with half the temperature for the negatives."""
-
-    def term(positive: Tensor, negatives: Tensor, d: Tensor | float) -> Tensor:
-        return (2 * negatives).logsumexp(0) / 2 - positive
-
-    return pairloss.pair_loss(term, batch.positive, batch.negatives, negative_mask=batch.real)
+def bsl(positive: Tensor, negatives: Tensor, d: Tensor | float) -> Tensor:
+    """Bilateral softmax loss (arXiv 2312.12882): half the decoupled softmax at half the temperature."""
+    return (2 * negatives).logsumexp(0) / 2 - positive
 
 
 def ccl(batch: Batch) -> Tensor:
@@ -163,7 +165,7 @@ LOSSES: dict[str, tuple[Callable[[Batch], Tensor], int]] = {  # and the negative
     "softmax of 10": (many(pairloss.softmax_loss), 10),
     "softmax of 100": (many(pairloss.softmax_loss), 100),
     "PSL of 100": (psl, 100),
-    "BSL of 100": (bsl, 100),
+    "BSL of 100": (many(partial(pairloss.pair_loss, bsl)), 100),
     "CCL of 100": (ccl, 100),
     "BCE of 10": (bce, 10),
     "gBCE of 10": (partial(bce, calibrated=0.75), 10),
@@ -173,6 +175,7 @@ LOSSES: dict[str, tuple[Callable[[Batch], Tensor], int]] = {  # and the negative
     "softmax by root": (partial(softmax, by_root=True), 0),
     "decoupled softmax": (decoupled, 0),
     "SL@20": (softmax_at, 0),
+    "SL@20, fixed weights": (partial(softmax_at, fixed=True), 0),
 }
 RULES: dict[str, tuple[Callable[[Batch], Tensor], int]] = {  # for the negative of the hinge with its square
     "hinge, first violation of 10": (by(pairloss.choose_first_violation, terms.hinge, squared=True), 10),

@@ -71,7 +71,7 @@ def factors(
 ) -> Iterator[Scores]:
     """Vectors trained by the loss of that name.
 
-    The setting is the learning rate, then 1/τ or the weight decay, and for partial credit, CCL and tags a weight.
+    The setting is the learning rate, then 1/τ or the weight decay, and for partial credit, CCL, tags and SL@20 a third.
     """
     name, in_a_pool, _ = name.partition(IN_A_POOL)
     (loss, k), (lr, second, *weight) = (LOSSES | RULES | CREDIT)[name], setting
@@ -194,6 +194,7 @@ STARTS: dict[str, Setting] = {  # where the search for a setting begins
     "dot": (0.01, 1e-4),
     **dict.fromkeys(("hinge", "adaptive hinge", "WARP", *RULES), (0.01, 1)),  # scores as wide as their margin
     "CCL of 100": (0.01, 2, 10),
+    "SL@20": (0.01, 5, 2.25),
 }
 
 

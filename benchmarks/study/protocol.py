@@ -1,6 +1,5 @@
 """How a model is tuned, and how it is judged. Every model of a question has as many trials at most."""
 
-import functools
 import itertools
 import math
 from collections.abc import Callable
@@ -18,6 +17,7 @@ from .losses import CREDIT
 from .models import IN_A_POOL, STARTS, Scores, Setting, learn
 
 EPOCHS = 100  # at most
+TRIALS = dict.fromkeys(SIZES, 12) | dict.fromkeys(chapters.TUNED_FOR, 24)  # two numbers to tune as a rule, or three
 RISEN = 0.005  # NDCG. Below it a small learning rate has not begun to tell, and the epochs do not count
 
 
@@ -56,8 +56,8 @@ def head(scores: Scores, judged: Lists, k: int) -> tuple[float, float]:
 def fit(row: Row, setting: Setting, data: Split, seed: int) -> Fit:
     """The epoch that validates best."""
     batch, _, _, step, patience = SIZES[row["data"]]
-    if row["scores"].startswith("dot") and row["data"] == "Electronic":
-        patience = 30  # the quality of a dot product goes up and down there on its way
+    if row["data"] == "Electronic" and row["scores"] != "cosine":
+        patience = 30  # without a bias or unit vectors quality goes up and down there on its way
     judged = lists(data.valid, data.train, step)
     best = Fit(-1.0, 0, None)
     for epoch, scores in enumerate(learn(row, setting, data.train, seed, batch), 1):
@@ -124,14 +124,11 @@ def start_of(row: Row) -> Setting:
     return STARTS.get(loss, STARTS.get(row["scores"].partition(",")[0], ()))
 
 
-kept = functools.cache(split)
-
-
 def validated(row: Row, setting: Setting, seed: int) -> float:
     """What a setting gives on a split or in a world that tunes."""
     if measure := chapters.TUNED_FOR.get(row["data"]):
         return chapters.run(row, setting, seed)[measure]
-    return fit(row, setting, kept(row["data"], seed), seed).quality
+    return fit(row, setting, split(row["data"], seed), seed).quality
 
 
 def outcome(row: Row, setting: Setting, seed: int) -> dict[str, float]:
@@ -148,10 +145,6 @@ def outcome(row: Row, setting: Setting, seed: int) -> dict[str, float]:
     return found
 
 
-def trials_of(row: Row) -> int:
-    return 24 if row["data"] in chapters.TUNED_FOR else 12  # three numbers to tune, or as a rule two
-
-
 def work(row: Row) -> Row:
     """One row of the table: tuned on splits of its own, then judged on the others."""
     _, tuning, judging, _, _ = SIZES[row["data"]]
@@ -160,7 +153,7 @@ def work(row: Row) -> Row:
     def quality(setting: Setting) -> float:
         return sum(validated(row, setting, seed) for seed in range(first, first + tuning)) / tuning
 
-    tried = search(quality, start_of(row), trials_of(row))
+    tried = search(quality, start_of(row), TRIALS[row["data"]])
     own, best, _ = max(tried, key=lambda one: one[1])
     results = [outcome(row, own, seed) for seed in range(judging)]
     names = ("epochs", "ndcg", "recall", "auc", "ndcg-of-all", "recall-of-all", "auc-of-all")
