@@ -56,7 +56,7 @@ QUESTIONS = {
     + rows(("Health", "Electronic"), ("cosine", "cosine, no bias"), ("64",), SOFTLY)
     + rows(("Electronic", "Gowalla"), ("cosine",), ("64",), ("BSL of 100, in a pool",))
     + rows(("Gowalla",), ("dot",), ("64",), ("log BPR, in a pool",))
-    + rows(("Gowalla",), ("cosine",), ("64",), (SOFTLY[0], "PSL of 100, in a pool", f"{FIXED}, in a pool")),
+    + rows(("Gowalla",), ("cosine",), ("64",), (*SOFTLY, "PSL of 100, in a pool", f"{FIXED}, in a pool")),
     # Does partial credit for genres or tags help, and more than credit for those of another item? The search begins
     # where that of the loss without credit ended, so this question comes after the losses.
     "credit": rows((WORLDS, "MovieLens 100K", "Last.fm 2K"), ("cosine",), ("64",), tuple(CREDIT))
