@@ -192,6 +192,8 @@ STARTS: dict[str, Setting] = {  # where the search for a setting begins
     "graph": (0.01, 12),
     "graph with tags": (0.01, 12, 6),
     "dot": (0.01, 1e-4),
+    # of more people each has a smaller part of the mean loss, and a smaller decay holds it down
+    **dict.fromkeys(("dot on Electronic", "dot on Gowalla"), (0.01, 1e-5)),
     **dict.fromkeys(("hinge", "adaptive hinge", "WARP", *RULES), (0.01, 1)),  # scores as wide as their margin
     "CCL of 100": (0.01, 2, 10),
     "SL@20": (0.01, 5, 2.25),

@@ -119,9 +119,8 @@ def start_of(row: Row) -> Setting:
             if wanted.items() <= plain.items():
                 return (*map(float, plain["setting"].split()), 0.5)
         raise ValueError(f"the table has no row for {wanted}; expected one, at whose setting the search begins")
-    if row["scores"].startswith("dot") and SIZES[row["data"]][0] > 64:
-        return 0.01, 1e-5  # of more people each has a smaller part of the mean loss, and a smaller decay holds it down
-    return STARTS.get(loss, STARTS.get(row["scores"].partition(",")[0], ()))
+    model = loss if loss in STARTS else row["scores"].partition(",")[0]
+    return STARTS.get(f"{model} on {row['data']}", STARTS.get(model, ()))
 
 
 def validated(row: Row, setting: Setting, seed: int) -> float:
