@@ -120,7 +120,8 @@ def plain_decoupled(p, negatives, t):
 
 
 def plain_psl(p, negatives, t):
-    return math.log(sum((1 + math.tanh(n - p)) ** (1 / t) for n in negatives)) - math.log(2) / t
+    half = t / 2  # the paper's score is half the cosine, and its temperature is half of ours
+    return math.log(sum((1 + math.tanh((n - p) / 2)) ** (1 / half) for n in negatives)) - math.log(2) / half
 
 
 def plain_bsl(p, negatives, t):

@@ -129,12 +129,11 @@ def softmax_at(batch: Batch, k: int = 20, fixed: bool = False) -> Tensor:
 
 
 def psl(batch: Batch) -> Tensor:
-    """Pairwise softmax loss (arXiv 2411.00163), with tanh and the temperature as its exponent."""
+    """Pairwise softmax loss (arXiv 2411.00163), with tanh, of half the cosine. Its exponent is 2/τ."""
 
     def term(positive: Tensor, negatives: Tensor, d: Tensor | float) -> Tensor:
         lead = (negatives - positive) * batch.temperature
-        below = functional.softplus(-2 * lead)  # log(1 + tanh(x)) = log 2 − softplus(−2x)
-        return (-below / batch.temperature).logsumexp(0)
+        return (functional.logsigmoid(lead) * 2 / batch.temperature).logsumexp(0)  # 1 + tanh(x/2) = 2 σ(x)
 
     return pairloss.pair_loss(term, batch.positive, batch.negatives, negative_mask=batch.real)
 

@@ -197,6 +197,7 @@ STARTS: dict[str, Setting] = {  # where the search for a setting begins
     **dict.fromkeys(("hinge", "adaptive hinge", "WARP", *RULES), (0.01, 1)),  # scores as wide as their margin
     "CCL of 100": (0.01, 2, 10),
     "SL@20": (0.01, 5, 2.25),
+    "SL@20 on Gowalla": (0.01, 10, 1),
 }
 
 
