@@ -52,7 +52,7 @@ QUESTIONS = {
     + rows(("citeulike-a",), ("graph with tags",), ("256",), ("softmax by root",)),
     # What stands next to the papers' rows, with as many dimensions? The others of Health are among the losses.
     "published": rows(("Health", "Electronic"), ("dot", "dot, no bias"), ("64",), ("log BPR",))
-    + rows(("Electronic",), ("cosine",), ("64",), ("log BPR", "softmax", FIXED, "softmax, in a pool"))
+    + rows(("Electronic",), ("cosine",), ("64",), ("log BPR", "PSL of 100", "softmax", FIXED, "softmax, in a pool"))
     + rows(("Health", "Electronic"), ("cosine", "cosine, no bias"), ("64",), SOFTLY)
     + rows(("Electronic", "Gowalla"), ("cosine",), ("64",), ("BSL of 100, in a pool",))
     + rows(("Gowalla",), ("dot",), ("64",), ("log BPR, in a pool",))
