@@ -59,17 +59,35 @@ def test_a_page_has_the_numbers_of_the_study_that_it_asks_for(page):
     assert text == report.update(page)
 
 
+GUIDE = (report.BOOK / "which_loss.md").read_text()
+GUIDE_BLOCKS = re.findall(r"```python\n(.+?)```", GUIDE, re.DOTALL)
+
+
+def test_the_first_epochs_of_the_guide_have_the_loss_that_it_says():
+    torch.manual_seed(0)
+    names, values = {}, []
+    exec(GUIDE_BLOCKS[0], names)
+    for _ in range(3 * 16):
+        exec(GUIDE_BLOCKS[1], names)
+        names["loss"].backward()
+        names["adam"].step()
+        names["adam"].zero_grad()
+        values.append(names["loss"].item())
+    said = re.search(r"where 16 steps are an epoch, .+ about (\S+) in the first epoch and (\S+) in the third\. ", GUIDE)
+    assert float(said[1]) == pytest.approx(sum(values[:16]) / 16, abs=0.1)
+    assert float(said[2]) == pytest.approx(sum(values[32:]) / 16, abs=0.1)
+
+
 def test_the_lines_of_the_guide_run():
     """Each answer gives a loss that moves the vectors, or a table of scores."""
     names = {}
-    blocks = re.findall(r"```python\n(.+?)```", (report.BOOK / "which_loss.md").read_text(), re.DOTALL)
-    for block in blocks:
+    for block in GUIDE_BLOCKS:
         exec(block, names)
         if "loss" in names:
             loss = names.pop("loss")
             gradients = torch.autograd.grad(loss, [names[name] for name in ("people", "things")])
             assert 0 < loss < (100 if "lambdarank" in block else 30)  # a sum over the pairs of a list
             assert all(gradient.isfinite().all() and gradient.any() for gradient in gradients)
-    assert len(blocks) == 8
+    assert len(GUIDE_BLOCKS) == 8
     (expected,) = models.ease((300,), names["data"], 0, 0)
     torch.testing.assert_close(names["table"].float(), expected(torch.arange(1000)), rtol=1e-4, atol=1e-5)

@@ -188,6 +188,7 @@ STARTS: dict[str, Setting] = {  # where the search for a setting begins
     "EASE": (300,),
     "implicit ALS": (15, 4),
     "LightFM WARP": (0.05, 1e-3),
+    "LightFM WARP on Gowalla": (0.05, 1e-4),
     "cosine": (0.01, 6),
     "graph": (0.01, 12),
     "graph with tags": (0.01, 12, 6),

@@ -99,7 +99,8 @@ def lines(names: list[str], columns: list[str]) -> str:
 
 def phrase(name: str, columns: list[str]) -> str:
     """The cells of one row in words."""
-    each = [(text, column.rsplit(" ", 1)[0]) for column in columns if (text := cell(name, column))]
+    ran = [column for column in columns if cell(name, column)]
+    each = [(cell(name, column) + "\\*" * edge(name, column), column.rsplit(" ", 1)[0]) for column in ran]
     if not each:
         raise ValueError(f"the study has nothing of {name} in {', '.join(columns)}")
     if len(columns) == 1:
