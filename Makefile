@@ -77,11 +77,11 @@ study: export OMP_NUM_THREADS = 1
 study: export OPENBLAS_NUM_THREADS = 1
 study: export MALLOC_MMAP_THRESHOLD_ = 8589934592 # glibc keeps the memory of large tables for the next step
 study: export MALLOC_TRIM_THRESHOLD_ = 8589934592
-study: ## Tune losses and other recommenders, judge them on made worlds, on people and in two chapters (hours; QUESTION=losses)
+study: ## Tune losses and other recommenders, judge them on made worlds, on people and in two chapters (two days of one core; QUESTION=losses)
 	$(PYTHON) -m venv .venv-study
 	.venv-study/bin/python -m pip install --quiet --constraint constraints.txt --editable ".[book,study]"
 	cd benchmarks && ../.venv-study/bin/python -m study $(QUESTION) && ../.venv-study/bin/python -m study.report
-	.venv-study/bin/python benchmarks/epochs.py
+	$(if $(QUESTION),,.venv-study/bin/python benchmarks/epochs.py)
 
 stacks: ## Run the lines of the page "Use it in your stack" against the real libraries (downloads 1 GB)
 	$(PYTHON) -m venv .venv-stacks
