@@ -1,6 +1,7 @@
 """The study: its splits, losses, models, tuning and measures are what they say, and its table comes out again."""
 
 import math
+import re
 from dataclasses import replace
 
 import pytest
@@ -367,6 +368,11 @@ def test_the_search_begins_at_a_setting_for_its_row(monkeypatch):
     monkeypatch.setattr(protocol, "read", lambda name: [])
     with pytest.raises(ValueError, match=f"no row for .*{FILMS}.*'hinge'"):  # StopIteration would end the study
         protocol.start_of(row)
+
+
+def test_the_page_says_where_each_search_begins():
+    begins = re.findall(r"^\| [^|]+ \| ([\d., ]+) \| [^|]+ \|$", (report.BOOK / "study.md").read_text(), re.MULTILINE)
+    assert {tuple(map(float, one.split(", "))) for one in begins} == set(models.STARTS.values())
 
 
 def test_each_row_answers_a_question():
