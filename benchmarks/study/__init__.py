@@ -3,8 +3,7 @@
 ``data`` has the data sets and their splits, ``losses`` the losses, ``models`` what learns and what people use instead,
 ``protocol`` the tuning and the judging, and ``__main__`` the questions. From benchmarks/:
 
-python -m study                    every question
-python -m study losses references  two of them
+python -m study losses references  two questions, or without a name every one
 """
 
 import os

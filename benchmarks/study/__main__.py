@@ -6,15 +6,14 @@ import sys
 from tables import Row, fill
 
 from .chapters import FORMS, KINDS, LISTS
-from .data import FRESH, WORLDS
-from .losses import CREDIT, LOSSES, RULES
+from .data import CREDITED, FRESH, RULED, WORLDS
+from .losses import CREDIT, LOSSES, PLAIN, RULES
 from .protocol import work
 
 Names = tuple[str, ...]
 DATA = ("generated films", "MovieLens 100K", "Health", "Last.fm 2K", "Electronic", "citeulike-a", "Gowalla")
-CREDIT_OF_TEN = tuple(name for name in CREDIT if name.startswith("softmax"))
-IN_POOLS = "hinge, in a pool", "hinge, true genres, in a pool", "hinge, shuffled genres, in a pool"
-SMALL, THREE = DATA[1:3], DATA[1:4]
+ON_TAGS = tuple(f"{name}, in a pool" if name.startswith("hinge") else name for name in CREDIT)
+SMALL, THREE, DRAWN = DATA[1:3], DATA[1:4], ("PSL of 100", "softmax of 100")
 FIXED, SOFTLY = "SL@20, fixed weights", ("decoupled softmax, in a pool", "SL@20, in a pool")
 ON_COSINES = tuple(loss for loss in LOSSES if loss not in ("softmax by root", "decoupled softmax"))
 
@@ -31,11 +30,12 @@ QUESTIONS = {
     "worlds": rows((WORLDS,), ("cosine",), ("64",), ON_COSINES)
     + rows((WORLDS,), ("",), ("",), ("popularity", "EASE", "truth")),
     # Which negative should the hinge meet?
-    "rules": rows((WORLDS,), ("cosine",), ("64",), tuple(RULES)),
+    "rules": rows((RULED,), ("cosine",), ("64",), ("hinge", "adaptive hinge", *RULES)),
     # What would people use instead?
     "references": rows(DATA, ("",), ("",), ("popularity", "EASE"))
     + rows((WORLDS, *DATA), ("",), ("64",), ("implicit ALS", "LightFM WARP"))
-    + rows(DATA[1:], ("",), ("256",), ("implicit ALS",)),
+    + rows(DATA[1:], ("",), ("256",), ("implicit ALS",))
+    + rows(THREE, ("",), ("64",), ("implicit BPR", "LightFM BPR")),
     # Which scoring function, and how many dimensions?
     "scores": rows(SMALL, ("dot", "cosine"), ("16", "64", "256"), ("softmax",))
     + rows(SMALL, ("graph",), ("64",), ("softmax",))
@@ -50,21 +50,21 @@ QUESTIONS = {
     + rows(("citeulike-a",), ("graph with tags",), ("256",), ("softmax by root",)),
     # What stands next to the papers' rows, with as many dimensions? The others of Health are among the losses.
     "published": rows(("Health", "Electronic"), ("dot", "dot, no bias"), ("64",), ("log BPR",))
-    + rows(("Electronic",), ("cosine",), ("64",), ("log BPR", "PSL of 100", "softmax", FIXED, "softmax, in a pool"))
+    + rows(("Electronic",), ("cosine",), ("64",), ("log BPR", *DRAWN, "softmax", FIXED, "softmax, in a pool"))
     + rows(("Health", "Electronic"), ("cosine", "cosine, no bias"), ("64",), SOFTLY)
     + rows(("Electronic", "Gowalla"), ("cosine",), ("64",), ("BSL of 100, in a pool",))
     + rows(("Gowalla",), ("dot",), ("64",), ("log BPR, in a pool",))
     + rows(("Gowalla",), ("cosine",), ("64",), (*SOFTLY, "PSL of 100, in a pool", f"{FIXED}, in a pool")),
-    # Does partial credit for genres or tags help, and more than credit for those of another item? The search begins
-    # where that of the loss without credit ended, so this question comes after the losses.
-    "credit": rows((WORLDS, "MovieLens 100K", "Last.fm 2K"), ("cosine",), ("64",), tuple(CREDIT))
-    + rows(("citeulike-a",), ("cosine",), ("64",), ("softmax of 10", *CREDIT_OF_TEN, *IN_POOLS)),
+    # Do the two claims that weigh most come out again, tuned and judged on worlds of which no other row has seen one?
+    "fresh": rows((FRESH,), ("cosine",), ("64",), ("log BPR", "softmax", *PLAIN)),
+    # Does partial credit for genres or tags help, and more than for those of another item? First without any.
+    "plain": rows((CREDITED,), ("cosine",), ("64",), tuple(PLAIN))
+    + rows(("citeulike-a",), ("cosine",), ("64",), ("softmax of 10", "hinge, in a pool")),
+    "credit": rows((CREDITED, FRESH, "MovieLens 100K", "Last.fm 2K"), ("cosine",), ("64",), tuple(CREDIT))
+    + rows(("citeulike-a",), ("cosine",), ("64",), ON_TAGS),
     # What do the chapters say of losses over lists and of five forms of BPR, in worlds of their own?
     "lists": rows(("lists for NDCG", "lists for AUC"), ("",), ("",), LISTS),
     "forms": rows(tuple(KINDS), ("",), ("",), FORMS),
-    # Do the two claims that weigh most come out again, tuned and judged on worlds of which no other row has seen one?
-    "fresh": rows((FRESH,), ("cosine",), ("64",), ("log BPR", "softmax", "softmax of 10")),
-    "fresh_credit": rows((FRESH,), ("cosine",), ("64",), CREDIT_OF_TEN),
 }
 
 

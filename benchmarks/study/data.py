@@ -13,11 +13,11 @@ from pairloss import Interactions
 from . import DEVICE
 from .chapters import SEED, TUNED_FOR
 
-WORLDS, FRESH = "made worlds", "fresh worlds"  # each split is of another one
-SEEDS = {WORLDS: 1000, FRESH: 2000} | dict.fromkeys(TUNED_FOR, SEED)
+WORLDS, RULED, CREDITED, FRESH = MADE = "made worlds", "worlds for rules", "worlds for credit", "fresh worlds"
+SEEDS = {name: 1000 * place for place, name in enumerate(MADE, 4)} | dict.fromkeys(TUNED_FOR, SEED)  # of their splits
 PUBLIC = {"Health": "amazon2014-health", "Electronic": "amazon2014-electronic", "Gowalla": "gowalla"}
 SIZES = {  # users in a batch, splits that tune and that judge, one of how many users validates, epochs without a gain
-    **dict.fromkeys((WORLDS, FRESH), (64, 2, 8, 1, 6)),
+    **dict.fromkeys(MADE, (64, 4, 8, 1, 6)),
     **dict.fromkeys(TUNED_FOR, (0, 4, 10, 0, 0)),
     **dict.fromkeys(("generated films", "MovieLens 100K"), (64, 2, 5, 1, 6)),
     "Health": (64, 2, 3, 1, 6),

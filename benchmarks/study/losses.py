@@ -181,11 +181,9 @@ RULES: dict[str, tuple[Callable[[Batch], Tensor], int]] = {  # for the negative 
     **{f"hinge, hardest of {k}": (by(pairloss.choose_hardest, terms.hinge, squared=True), k) for k in (2, 40, 100)},
     "hinge, hardest in the batch": (partial(in_batch, rule="hardest"), 0),
 }
+PLAIN = {"hinge": (one, pairloss.hinge_loss, 1), "softmax of 10": (many, pairloss.softmax_loss, 10)}
 CREDIT: dict[str, tuple[Callable[[Batch], Tensor], int]] = {
     f"{name}, {kind}": (of(loss, kind), k)
-    for name, of, loss, k in (
-        ("hinge", one, pairloss.hinge_loss, 1),
-        ("softmax of 10", many, pairloss.softmax_loss, 10),
-    )
+    for name, (of, loss, k) in PLAIN.items()
     for kind in ("true genres", "shuffled genres")
 }

@@ -5,6 +5,7 @@ Each is a generator that gives, epoch after epoch, the function from users [u] t
 
 from collections.abc import Callable, Iterator
 from copy import deepcopy
+from functools import partial
 from typing import Any
 
 import torch
@@ -155,23 +156,24 @@ def of_parts(users: Any, items: Any, bias: Any = 0.0) -> Scores:
     return lambda some: users[some] @ items.T + bias
 
 
-def implicit_als(setting: Setting, train: Interactions, dim: int, seed: int) -> Iterator[Scores]:
-    """ALS of implicit. The setting is its regularisation and its alpha."""
-    from implicit.cpu.als import AlternatingLeastSquares
+def implicit(kind: str, setting: Setting, train: Interactions, dim: int, seed: int) -> Iterator[Scores]:
+    """Of the library implicit: ALS with its regularisation and alpha, BPR with its learning rate and regularisation."""
+    from implicit.cpu import als, bpr
     from numpy.random import default_rng
 
-    model = AlternatingLeastSquares(dim, *setting, num_threads=1, iterations=2, random_state=default_rng(seed))
+    made, epoch = (als.AlternatingLeastSquares, 2) if kind == "ALS" else (bpr.BayesianPersonalizedRanking, 30)
+    model = made(dim, *setting, num_threads=1, iterations=epoch, random_state=default_rng(seed))
     while True:
         model.fit(sparse(train), show_progress=False)
         yield of_parts(model.user_factors, model.item_factors)
 
 
-def lightfm_warp(setting: Setting, train: Interactions, dim: int, seed: int) -> Iterator[Scores]:
-    """WARP of LightFM. The setting is the learning rate and the penalty of users and items."""
+def lightfm(kind: str, setting: Setting, train: Interactions, dim: int, seed: int) -> Iterator[Scores]:
+    """WARP or BPR of LightFM. The setting is the learning rate and the penalty of users and items."""
     from lightfm import LightFM
 
     lr, alpha = setting
-    model = LightFM(dim, loss="warp", learning_rate=lr, item_alpha=alpha, user_alpha=alpha, random_state=seed)
+    model = LightFM(dim, loss=kind, learning_rate=lr, item_alpha=alpha, user_alpha=alpha, random_state=seed)
     while True:
         model.fit_partial(sparse(train).tocoo(), epochs=3, num_threads=1)
         yield of_parts(model.user_embeddings, model.item_embeddings, model.item_biases)
@@ -181,14 +183,15 @@ REFERENCES = {
     "popularity": popularity,
     "truth": truth,
     "EASE": ease,
-    "implicit ALS": implicit_als,
-    "LightFM WARP": lightfm_warp,
+    **{f"implicit {kind}": partial(implicit, kind) for kind in ("ALS", "BPR")},
+    **{f"LightFM {kind}": partial(lightfm, kind.lower()) for kind in ("WARP", "BPR")},
 }
 STARTS: dict[str, Setting] = {  # where the search for a setting begins
     "EASE": (300,),
     "implicit ALS": (15, 4),
+    "implicit BPR": (0.01, 1e-2),
     "LightFM WARP": (0.05, 1e-3),
-    "LightFM WARP on Gowalla": (0.05, 1e-4),
+    **dict.fromkeys(("LightFM BPR", "LightFM WARP on Gowalla"), (0.05, 1e-4)),
     "cosine": (0.01, 6),
     "graph": (0.01, 12),
     "graph with tags": (0.01, 12, 6),
