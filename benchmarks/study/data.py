@@ -59,8 +59,7 @@ def split(name: str, seed: int) -> Split:
     order = torch.randperm(len(data.users), generator=generator)
     if test is None:
         tenth = len(order) // 10
-        rows = order[2 * tenth :], order[tenth : 2 * tenth], order[:tenth]
-        return Split(*(part(data, one) for one in rows), k=10)
+        return Split(*(part(data, rows) for rows in order.tensor_split((tenth, 2 * tenth))[::-1]), k=10)
     order = order[data.users[order].argsort(stable=True)]  # users in their order, the choices of each in any order
     users = data.users[order]
     counts = users.bincount(minlength=data.num_users)
