@@ -35,7 +35,8 @@ QUESTIONS = {
     "references": rows(DATA, ("",), ("",), ("popularity", "EASE"))
     + rows((WORLDS, *DATA), ("",), ("64",), ("implicit ALS", "LightFM WARP"))
     + rows(DATA[1:], ("",), ("256",), ("implicit ALS",))
-    + rows(THREE, ("",), ("64",), ("implicit BPR", "LightFM BPR")),
+    + rows(THREE, ("",), ("64",), ("implicit BPR", "LightFM BPR"))
+    + rows(SMALL, ("",), ("256",), ("LightFM WARP",)),
     # Which scoring function, and how many dimensions?
     "scores": rows(SMALL, ("dot", "cosine"), ("16", "64", "256"), ("softmax",))
     + rows(SMALL, ("graph",), ("64",), ("softmax",))
