@@ -14,7 +14,7 @@ from . import DEVICE
 from .chapters import SEED, TUNED_FOR
 
 WORLDS, RULED, CREDITED, FRESH = MADE = "made worlds", "worlds for rules", "worlds for credit", "fresh worlds"
-SEEDS = {name: 1000 * place for place, name in enumerate(MADE, 4)} | dict.fromkeys(TUNED_FOR, SEED)  # of their splits
+SEEDS = {name: 1000 * place for place, name in enumerate(MADE, 4)} | dict.fromkeys(TUNED_FOR, SEED)  # of the first
 PUBLIC = {"Health": "amazon2014-health", "Electronic": "amazon2014-electronic", "Gowalla": "gowalla"}
 SIZES = {  # users in a batch, splits that tune and that judge, one of how many users validates, epochs without a gain
     **dict.fromkeys(MADE, (64, 4, 8, 1, 6)),
