@@ -36,7 +36,7 @@ QUESTIONS = {
     + rows((WORLDS, *DATA), ("",), ("64",), ("implicit ALS", "LightFM WARP"))
     + rows(DATA[1:], ("",), ("256",), ("implicit ALS",))
     + rows(THREE, ("",), ("64",), ("implicit BPR", "LightFM BPR"))
-    + rows((*THREE, "Electronic"), ("",), ("256",), ("LightFM WARP",)),
+    + rows(DATA[1:-1], ("",), ("256",), ("LightFM WARP",)),
     # Which scoring function, and how many dimensions?
     "scores": rows(SMALL, ("dot", "cosine"), ("16", "64", "256"), ("softmax",))
     + rows(SMALL, ("graph",), ("64",), ("softmax",))
