@@ -35,6 +35,7 @@ QUESTIONS = {
     "references": rows(DATA, ("",), ("",), ("popularity", "EASE"))
     + rows((WORLDS, *DATA), ("",), ("64",), ("implicit ALS", "LightFM WARP"))
     + rows(DATA[1:], ("",), ("256",), ("implicit ALS",))
+    + rows(("citeulike-a",), ("",), ("512",), ("implicit ALS",))
     + rows(THREE, ("",), ("64",), ("implicit BPR", "LightFM BPR"))
     + rows(DATA[1:-1], ("",), ("256",), ("LightFM WARP",)),
     # Which scoring function, and how many dimensions?
@@ -48,7 +49,7 @@ QUESTIONS = {
     "head": rows((*THREE, "generated films"), ("cosine",), ("64",), ("softmax",))
     + rows((*THREE, "Electronic", "Gowalla"), ("cosine",), ("256",), ("softmax",))
     + rows((THREE[0], THREE[2]), ("cosine",), ("256",), (FIXED,))
-    + rows(("citeulike-a",), ("graph with tags",), ("256",), ("softmax by root",)),
+    + rows(("citeulike-a",), ("graph with tags",), ("512",), ("softmax by root",)),
     # What stands next to the papers' rows, with as many dimensions? The others of Health are among the losses.
     "published": rows(("Health", "Electronic"), ("dot", "dot, no bias"), ("64",), ("log BPR",))
     + rows(("Electronic",), ("cosine",), ("64",), ("log BPR", *DRAWN, "softmax", FIXED, "softmax, in a pool"))
