@@ -47,7 +47,7 @@ QUESTIONS = {
     + rows(("Electronic",), ("cosine",), ("256",), ("softmax",), ("200",)),
     # Is a loss of this package ahead on every data set? Both forms of SL@20 with 64 numbers are among the losses.
     "head": rows((*THREE, "generated films"), ("cosine",), ("64",), ("softmax",))
-    + rows((*THREE, "Electronic", "Gowalla"), ("cosine",), ("256",), ("softmax",))
+    + rows(DATA[1:], ("cosine",), ("256",), ("softmax",))
     + rows((THREE[0], THREE[2]), ("cosine",), ("256",), (FIXED,))
     + rows(("citeulike-a",), ("graph with tags",), ("512",), ("softmax by root",)),
     # What stands next to the papers' rows, with as many dimensions? The others of Health are among the losses.
